@@ -1,0 +1,65 @@
+"""Options that plugins contribute to the command line and to codspeed.yml.
+
+A plugin's options are an attrs class; each field is made by `option()`. The field name with dashes is the long flag and
+the key in codspeed.yml.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+import attrs
+
+_KEY: Final = "codspeed.option"
+
+
+class OptionStyle(enum.Enum):
+    """How an option is written on the command line; the names follow clap, whose rules are the contract (spec/cli-upload.md 1.5)."""
+
+    VALUE = "value"  # --name X or --name=X, once
+    FLAG = "flag"  # --name, no value
+    OPTIONAL_BOOL = "optional-bool"  # --name or --name=true|false; never eats the next word
+    LIST = "list"  # --name a,b --name c
+
+
+@attrs.frozen
+class OptionSpec:
+    """How one field of an options class appears to the user.
+
+    Attributes:
+        style: How it is written.
+        help: One line; empty only for hidden options.
+        env: Environment variable that stands in for the flag; empty for none.
+        choices: Allowed values; empty for any.
+        metavar: Placeholder in the help.
+        parse: "str", "int", "path", "duration" (text, see exec-harness) or "semver".
+        hidden: Left out of the help.
+        short: One letter, or empty.
+        verbs: Verbs that take it; empty for run and exec.
+    """
+
+    style: OptionStyle = OptionStyle.VALUE
+    help: str = ""
+    env: str = ""
+    choices: tuple[str, ...] = ()
+    metavar: str = ""
+    parse: str = "str"
+    hidden: bool = False
+    short: str = ""
+    verbs: tuple[str, ...] = ()
+
+
+def option(default: Any, **spec: Any) -> Any:
+    """Declare one option: an attrs field with `default` that carries an `OptionSpec` made of `spec`."""
+    return attrs.field(default=default, metadata={_KEY: OptionSpec(**spec)})
+
+
+def option_specs(options: type) -> dict[str, tuple[OptionSpec, Any]]:
+    """Return the options of an attrs class: field name -> (spec, default). Fields not made by `option` are left out."""
+    return {field.name: (field.metadata[_KEY], field.default) for field in attrs.fields(options) if _KEY in field.metadata}
+
+
+@attrs.frozen
+class NoOptions:
+    """For plugins that have none."""
