@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from codspeed.model import BenchmarkResult, Bundle, CallTree, Outcome, RunContext, Timeline
+    from codspeed.model import BenchmarkResult, Bundle, CallTree, Outcome, RunContext, RunReport, RunRequest, Timeline
 
 __all__ = [
     "API_VERSIONS",
@@ -52,7 +52,6 @@ __all__ = [
     "InstrumentDescriptor",
     "Receipt",
     "Refused",
-    "RunRequest",
     "Session",
     "Target",
     "Uploader",
@@ -446,24 +445,6 @@ class Harness(Protocol):
 # --- What core gives a verb --------------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class RunRequest:
-    """What to measure, as `run` and `exec` understand it.
-
-    Attributes:
-        commands: Entrypoints: shell text, or argv to be kept verbatim.
-        targets: Plain commands for the harness: argv, name or None, bounds by option name.
-        modes: Modes or aliases; empty to resolve them as `run` does.
-        executors: Entry-point names; empty to go by mode.
-    """
-
-    commands: tuple[str | tuple[str, ...], ...] = ()
-    targets: tuple[tuple[tuple[str, ...], str | None, Mapping[str, Any]], ...] = ()
-    modes: tuple[str, ...] = ()
-    executors: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = attrs.field(factory=dict)
-
-
 class CommandApp(Protocol):
     """What `build` of a verb gets."""
 
@@ -478,8 +459,8 @@ class CommandApp(Protocol):
     def data_folder(self) -> Any:
         """Return the `Path` under which this repository's bundles and index live."""
 
-    def run(self, request: RunRequest) -> Bundle:
-        """Measure and return the bundle; uploaders are not called."""
+    def run(self, request: RunRequest) -> RunReport:
+        """Measure as `codspeed run` does."""
 
     def print(self, renderable: Any) -> None:
         """Show human text on standard error (rich renderables allowed)."""

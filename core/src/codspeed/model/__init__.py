@@ -11,6 +11,7 @@ from codspeed.model.launch import (
     Window,
 )
 from codspeed.model.option import NoOptions, OptionSpec, OptionStyle, option, option_specs
+from codspeed.model.request import Entrypoint, ExecTarget, Reporter, RunReport, RunRequest
 from codspeed.model.result import BenchmarkResult, CallTree, Direction, Frame, Kind, Metric, Timeline
 from codspeed.model.run import (
     BUNDLE_SCHEMA,
@@ -35,6 +36,11 @@ from codspeed.model.system import (
 )
 
 __all__ = [
+    "RunRequest",
+    "RunReport",
+    "Reporter",
+    "ExecTarget",
+    "Entrypoint",
     "BUNDLE_SCHEMA",
     "ArchiveKind",
     "BenchmarkResult",
