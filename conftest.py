@@ -1,0 +1,12 @@
+"""What every test of the repository gets."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# No deadline: a busy machine is not a fault of the code.
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "soak", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")

@@ -1,0 +1,1 @@
+"""Harness that measures plain commands as benchmarks."""

@@ -1,0 +1,1 @@
+"""Local store of results, and their comparison."""

@@ -1,0 +1,1 @@
+"""Walltime executor: measures how long benchmarks take on this machine."""
