@@ -1,9 +1,10 @@
 """Every way in which codspeed can fail, with the exit code that tells them apart.
 
-A message has three parts: what happened (with the value), where, and what to do next. The first two are `problem`, the
-third is `hint`. Exit codes are frozen: 0 ok, 1 internal or tool, 2 usage or config, 3 regression, 4 benchmark command
-failed, 5 no benchmarks, 6 incomparable or no base, 7 authentication, 8 upload failed, 130 interrupted. Detail lives in
-`slug`, which is unique per class and listed in docs/errors.md.
+A message has three parts: what happened (with the value), where, and what to do next. The first
+two are `problem`, the third is `hint`. Exit codes are frozen: 0 ok, 1 internal or tool, 2 usage or
+config, 3 regression, 4 benchmark command failed, 5 no benchmarks, 6 incomparable or no base, 7
+authentication, 8 upload failed, 130 interrupted. Detail lives in `slug`, which is unique per class
+and listed in docs/errors.md.
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ class PluginError(CodspeedError):
     exit_code = 2
 
 
+class PluginCrashError(CodspeedError):
+    """A plugin raised something that is not one of our errors."""
+
+    slug = "plugin-crash"
+
+
 class ToolError(CodspeedError):
     """A program that we need is missing or did not do its job."""
 
@@ -92,9 +99,17 @@ class ClientVersionError(ProtocolError):
 
 
 class FramingError(ProtocolError):
-    """The byte stream on the FIFO can't be cut into frames any more."""
+    """The byte stream on the FIFO can't be cut into frames any more.
+
+    Attributes:
+        offending: The first bytes of the frame that is wrong, as hex, for the log.
+    """
 
     slug = "protocol-framing"
+
+    def __init__(self, problem: str, *, hint: str | None = None, offending: str = "") -> None:
+        super().__init__(problem, hint=hint)
+        self.offending = offending
 
 
 class BundleError(CodspeedError):
@@ -158,7 +173,8 @@ class InterruptedRunError(CodspeedError):
 
 
 class Refused(CodspeedError):  # noqa: N818 - it is an answer to the integration first, an error second
-    """Raised in a `Hooks` callback: the integration is answered `Err` and the run ends with this error."""
+    """Raised in a `Hooks` callback: the integration is answered `Err` and the run ends with this
+    error."""
 
     slug = "refused"
 

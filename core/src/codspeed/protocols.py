@@ -1,9 +1,10 @@
 """What plugins implement and what core gives them: the whole surface between the two.
 
-A plugin is an entry point that names a *descriptor*: a light record whose module imports attrs and `codspeed.model` at
-most. Core reads descriptors to build its command line and its plan, and calls `load` only for what was selected. All
-protocols are structural: no base class is needed. `ExecutorDefaults`, `InstrumentDefaults` and `UploaderDefaults` exist
-for those who like to inherit.
+A plugin is an entry point that names a *descriptor*: a light record whose module imports attrs and
+`codspeed.model` at most. Core reads descriptors to build its command line and its plan, and calls
+`load` only for what was selected. All protocols are structural: no base class is needed.
+`ExecutorDefaults`, `InstrumentDefaults` and `UploaderDefaults` exist for those who like to
+inherit.
 """
 
 from __future__ import annotations
@@ -34,7 +35,16 @@ if TYPE_CHECKING:
 
     import click
 
-    from codspeed.model import BenchmarkResult, Bundle, CallTree, Outcome, RunContext, RunReport, RunRequest, Timeline
+    from codspeed.model import (
+        BenchmarkResult,
+        Bundle,
+        CallTree,
+        Outcome,
+        RunContext,
+        RunReport,
+        RunRequest,
+        Timeline,
+    )
 
 __all__ = [
     "API_VERSIONS",
@@ -59,8 +69,8 @@ __all__ = [
     "UploaderDescriptor",
 ]
 
-# The api_version that core understands, per entry-point group, as an inclusive range. Additive changes keep the number.
-# History: 1 first version.
+# The api_version that core understands, per entry-point group, as an inclusive range. Additive
+# changes keep the number. History: 1 first version.
 API_VERSIONS: Final[Mapping[str, tuple[int, int]]] = {
     "codspeed.executors": (1, 1),
     "codspeed.instruments": (1, 1),
@@ -75,7 +85,8 @@ def _supported_everywhere(_system: System) -> Support:
     return Support.ok()
 
 
-# --- Descriptors -----------------------------------------------------------------------------------------------------
+# --- Descriptors ----------------------------------------------------------------------------------
+# -------------------
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +97,8 @@ class Descriptor:
         name: The entry point's name; lower case with dashes.
         label: For people: headings and lists.
         load: Import and return what does the work; may be slow, called only when selected.
-        options: attrs class of `codspeed.model.option` fields; core hands an instance to what `load` returned.
+        options: attrs class of `codspeed.model.option` fields; core hands an instance to what
+            `load` returned.
         support: What the plugin can do on a system; must not be slow.
         status: Lines for `codspeed status`; None for none.
         api_version: The version of the group's protocol the plugin was written for.
@@ -164,20 +176,23 @@ class EnvironmentDescriptor(Descriptor):
         order: Providers are asked in ascending order; `local` is last.
         detect: Whether these variables are this provider's.
 
-    `load` returns `read(env: Mapping[str, str], cwd: Path) -> RunContext`, or raises `CodspeedError` for bad data.
+    `load` returns `read(env: Mapping[str, str], cwd: Path) -> RunContext`, or raises
+    `CodspeedError` for bad data.
     """
 
     order: int
     detect: Callable[[Mapping[str, str]], bool]
 
 
-# --- What core gives an executor ---------------------------------------------------------------------------------------
+# --- What core gives an executor
+# ---------------------------------------------------------------------------------------
 
 
 class Hooks:
-    """Callbacks of a session: no-ops to override. The integration is answered after the callback returned.
+    """Callbacks of a session: no-ops to override. The integration is answered after the callback
+    returned.
 
-    Any of them may raise `Refused`: the integration gets Err and the run ends with that error.
+        Any of them may raise `Refused`: the integration gets Err and the run ends with that error.
     """
 
     def spawned(self, pid: int) -> None:
@@ -201,15 +216,28 @@ class Hooks:
 
 
 class Session(Protocol):
-    """One run part: FIFO, child, signals and output in one loop."""
+    """One run part: FIFO, child, signals and output in one loop.
+
+    Attributes:
+        system: The machine.
+        environment: The whole environment of the command, for wrappers that must set it again.
+    """
+
+    @property
+    def system(self) -> System: ...
+    @property
+    def environment(self) -> Mapping[str, str]: ...
 
     def run(self, launch: Launch, hooks: Hooks = ...) -> Outcome:
         """Run `launch` to its end; may be called again for a second pass.
 
         Raises:
-            CodspeedError: If the child can't be started, the protocol is lost or a callback refused. What was measured
-                before is in `partial` of the error's session, and core keeps it.
+            CodspeedError: If the child can't be started, the protocol is lost or a callback
+                refused. Core keeps what was measured before.
         """
+
+    def note(self, text: str) -> None:
+        """Tell the user something, now."""
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """Call `ready` whenever `fd` is readable while `run` runs; for rings and workers."""
@@ -218,7 +246,8 @@ class Session(Protocol):
         """Return the child and every process that spoke on the FIFO so far."""
 
 
-# --- What plugins implement --------------------------------------------------------------------------------------------
+# --- What plugins implement
+# --------------------------------------------------------------------------------------------
 
 
 class Executor(Protocol):
@@ -325,7 +354,9 @@ class ExecutorDefaults:
 
     def comparability(self) -> Comparability:
         """Compare results of equal machines."""
-        return Comparability(refuses=("cpu_model", "cpu_cores", "virtualization"), warns=("kernel", "image"))
+        return Comparability(
+            refuses=("cpu_model", "cpu_cores", "virtualization"), warns=("kernel", "image")
+        )
 
     def profile(self, _part: RunPart, _uri: str) -> CallTree | None:
         """Have no profile."""
@@ -337,7 +368,8 @@ class ExecutorDefaults:
 
 
 class Instrument(Protocol):
-    """Adds observation to a run part. At Start: instruments, then the executor; at Stop: the reverse."""
+    """Adds observation to a run part. At Start: instruments, then the executor; at Stop: the
+    reverse."""
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
         """Return variables for the benchmarked command."""
@@ -442,7 +474,8 @@ class Harness(Protocol):
         """Return the process that measures `targets` in order."""
 
 
-# --- What core gives a verb --------------------------------------------------------------------------------------------
+# --- What core gives a verb
+# --------------------------------------------------------------------------------------------
 
 
 class CommandApp(Protocol):

@@ -1,4 +1,5 @@
-"""Frozen records that every other part of codspeed speaks in. Imports nothing of ours; no I/O here."""
+"""Frozen records that every other part of codspeed speaks in. Imports nothing of ours; no I/O
+here."""
 
 from codspeed.model.launch import (
     Integration,
@@ -12,7 +13,15 @@ from codspeed.model.launch import (
 )
 from codspeed.model.option import NoOptions, OptionSpec, OptionStyle, option, option_specs
 from codspeed.model.request import Entrypoint, ExecTarget, Reporter, RunReport, RunRequest
-from codspeed.model.result import BenchmarkResult, CallTree, Direction, Frame, Kind, Metric, Timeline
+from codspeed.model.result import (
+    BenchmarkResult,
+    CallTree,
+    Direction,
+    Frame,
+    Kind,
+    Metric,
+    Timeline,
+)
 from codspeed.model.run import (
     BUNDLE_SCHEMA,
     Bundle,

@@ -1,7 +1,7 @@
 """Options that plugins contribute to the command line and to codspeed.yml.
 
-A plugin's options are an attrs class; each field is made by `option()`. The field name with dashes is the long flag and
-the key in codspeed.yml.
+A plugin's options are an attrs class; each field is made by `option()`. The field name with dashes
+is the long flag and the key in codspeed.yml.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ _KEY: Final = "codspeed.option"
 
 
 class OptionStyle(enum.Enum):
-    """How an option is written on the command line; the names follow clap, whose rules are the contract (spec/cli-upload.md 1.5)."""
+    """How an option is written on the command line; the names follow clap, whose rules are the
+    contract (spec/cli-upload.md 1.5)."""
 
     VALUE = "value"  # --name X or --name=X, once
     FLAG = "flag"  # --name, no value
@@ -56,8 +57,13 @@ def option(default: Any, **spec: Any) -> Any:
 
 
 def option_specs(options: type) -> dict[str, tuple[OptionSpec, Any]]:
-    """Return the options of an attrs class: field name -> (spec, default). Fields not made by `option` are left out."""
-    return {field.name: (field.metadata[_KEY], field.default) for field in attrs.fields(options) if _KEY in field.metadata}
+    """Return the options of an attrs class: field name -> (spec, default). Fields not made by `option`
+    are left out."""
+    return {
+        field.name: (field.metadata[_KEY], field.default)
+        for field in attrs.fields(options)
+        if _KEY in field.metadata
+    }
 
 
 @attrs.frozen

@@ -45,22 +45,23 @@ class ExecTarget:
 
 @attrs.frozen(kw_only=True)
 class RunRequest:
-    """One `codspeed run` or `codspeed exec`, fully resolved: nothing below reads flags, environment or files.
+    """One `codspeed run` or `codspeed exec`, fully resolved: nothing below reads flags, environment or
+    files.
 
-    Attributes:
-        entrypoints: In the order of the user.
-        targets: All measured by one harness process.
-        executors: Entry-point names ("memory" or "distribution:memory"), in order, never empty.
-        compat: None: the uploaders decide.
-        variant: Labels that tell otherwise equal benchmarks apart.
-        uploaders: None: those that are wanted; empty: none.
-        store: False: the bundle is written but not indexed.
-        bundle_dir: None: the user's data folder.
-        profile_folder: None: a fresh temporary folder.
-        environment: "inherit" or "strict".
-        instruments: Entry-point names.
-        lock_timeout: Seconds to wait for another run on this machine; 0 fails at once.
-        plugin_options: Values of plugins' options by field name.
+        Attributes:
+            entrypoints: In the order of the user.
+            targets: All measured by one harness process.
+            executors: Entry-point names ("memory" or "distribution:memory"), in order, never empty.
+            compat: None: the uploaders decide.
+            variant: Labels that tell otherwise equal benchmarks apart.
+            uploaders: None: those that are wanted; empty: none.
+            store: False: the bundle is written but not indexed.
+            bundle_dir: None: the user's data folder.
+            profile_folder: None: a fresh temporary folder.
+            environment: "inherit" or "strict".
+            instruments: Entry-point names.
+            lock_timeout: Seconds to wait for another run on this machine; 0 fails at once.
+            plugin_options: Values of plugins' options by field name.
     """
 
     entrypoints: tuple[Entrypoint, ...] = ()

@@ -67,8 +67,11 @@ class BenchmarkResult:
 
     @property
     def headline(self) -> Metric | None:
-        """Return the metric that stands for the benchmark; the first one if none is marked, None if there is none."""
-        return next((metric for metric in self.metrics if metric.headline), next(iter(self.metrics), None))
+        """Return the metric that stands for the benchmark; the first one if none is marked, None if there
+        is none."""
+        return next(
+            (metric for metric in self.metrics if metric.headline), next(iter(self.metrics), None)
+        )
 
 
 @attrs.frozen
@@ -78,7 +81,8 @@ class Frame:
     Attributes:
         function: As the symbol table or interpreter names it.
         module: Path or name of the object file; empty if unknown.
-        kind: "native", "interpreter", "python", "javascript", "kernel", "jit", "harness" or another word of the executor's.
+        kind: "native", "interpreter", "python", "javascript", "kernel", "jit", "harness" or
+            another word of the executor's.
         location: "file:line" where debug information has it, else empty.
     """
 
@@ -102,7 +106,8 @@ class CallTree:
 
 @attrs.frozen
 class Timeline:
-    """A value over time inside one benchmark: (nanoseconds since the window's start, value in `unit`)."""
+    """A value over time inside one benchmark: (nanoseconds since the window's start, value in
+    `unit`)."""
 
     unit: str
     points: tuple[tuple[int, float], ...]

@@ -33,7 +33,8 @@ class RunPart:
         executor: Entry-point name.
         mode: What the user picked.
         label: The command, for people.
-        launch: What `Executor.measure` hands to the session; its env and stdin are empty when restored.
+        launch: What `Executor.measure` hands to the session; its env and stdin are empty when
+            restored.
         folder: The profile folder; inside the bundle when restored.
         harnessed: The command is a harness that runs targets as benchmarks.
         compat: See `Compat`.
@@ -66,7 +67,8 @@ class RunContext:
     Attributes:
         provider: Entry-point name of the environment ("local", "github-actions").
         repository: "owner/name" of the remote, the folder's name without one.
-        repository_key: Names the folder of this repository's data; made of readable and hashed text.
+        repository_key: Names the folder of this repository's data; made of readable and hashed
+            text.
         root: The repository's root, or the working directory outside of one.
         remote: URL of `origin` without credentials; empty if there is none.
         commit: 40 hex digits; empty outside a repository.

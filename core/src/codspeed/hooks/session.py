@@ -1,0 +1,402 @@
+"""One run part: FIFO, child, its output, timers and signals in one loop. The only I/O beside
+`client`.
+
+Nothing is polled. The child's end shows on a pidfd, a signal on the wake-up pipe, and timers bound
+the wait. While a benchmark window is open the loop only acknowledges and drains: no redraw, no
+analysis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from codspeed.errors import BenchmarkFailedError, CodspeedError, FramingError, ProtocolError
+from codspeed.hooks.codec import Decoder, Err, encode
+from codspeed.hooks.fifo import FifoPair, FifoPaths, opened
+from codspeed.hooks.state import Conversation
+from codspeed.launch.child import Child, spawn, terminal_for
+from codspeed.model import Outcome, Reporter
+from codspeed.protocols import Hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+
+    from codspeed.model import IntegrationMode, Launch, System
+
+_OUTPUT_BYTES: Final = 1 << 16
+_FRAME_TIMEOUT_S: Final = 2.0  # design 4: a frame incomplete for that long is lost framing
+_TICK_S: Final = 0.2
+# After a refusal the client gets the time to say so and to end by itself.
+_REFUSED_STEPS: Final = ((0.5, signal.SIGTERM), (2.0, signal.SIGKILL))
+_INTERRUPT_STEPS: Final = ((0.0, signal.SIGINT), (5.0, signal.SIGTERM), (2.0, signal.SIGKILL))
+_STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_EXITED_BY_SIGINT: Final = (-signal.SIGINT, 128 + signal.SIGINT)
+
+
+class FifoSession:
+    """The `Session` of protocols.py.
+
+    Attributes:
+        partial: What was measured before `run` raised; None before the child ran.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only
+        self,
+        *,
+        system: System,
+        environment: Mapping[str, str],
+        mode: IntegrationMode | None,
+        min_protocol: int = 0,
+        min_clients: Mapping[str, str] | None = None,
+        reporter: Reporter | None = None,
+        paths: FifoPaths | None = None,
+        around: Hooks | None = None,
+    ) -> None:
+        """Prepare; nothing is opened before `run`.
+
+        Args:
+            system: The machine.
+            environment: The whole environment of the child.
+            mode: The answer to GetIntegrationMode; None: no FIFO is created.
+            min_protocol: See `ExecutorDefaults`.
+            min_clients: See `ExecutorDefaults`.
+            reporter: Gets output, warnings and progress.
+            paths: Where the FIFOs are; the fixed paths by default.
+            around: Hooks of the instruments; at Start they come before the executor's, at Stop
+                after.
+        """
+        self.system = system
+        self.environment = environment
+        self._mode = mode
+        self._min_protocol = min_protocol
+        self._min_clients = min_clients or {}
+        self._reporter = reporter or Reporter()
+        self._paths = paths or FifoPaths()
+        self._around = around or Hooks()
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._pids: set[int] = set()
+        self.partial: Outcome | None = None
+
+    def note(self, text: str) -> None:
+        """Tell the user something, now."""
+        self._reporter.info(text)
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call `ready` whenever `fd` is readable while `run` runs."""
+        self._watched[fd] = ready
+
+    def pids(self) -> frozenset[int]:
+        """Return the child and every process that spoke on the FIFO so far."""
+        return frozenset(self._pids)
+
+    def run(self, launch: Launch, hooks: Hooks | None = None) -> Outcome:
+        """Run `launch` to its end; see `Session.run`.
+
+        Raises:
+            BenchmarkFailedError: If the program can't be executed.
+            ProtocolError: If framing was lost or the integration was refused.
+            LockedError: If somebody else's FIFOs are in the way.
+            CodspeedError: What a callback raised.
+        """
+        self.partial = None
+        combined = _Around(self._around, hooks or Hooks(), self._reporter, self._pids)
+        with contextlib.ExitStack() as stack:
+            fifos = None if self._mode is None else stack.enter_context(opened(self._paths))
+            child = stack.enter_context(spawn(launch, self.environment))
+            self._pids.add(child.pid)
+            conversation = Conversation(
+                combined,
+                mode=self._mode,  # type: ignore[arg-type] # without a FIFO nobody asks for it
+                clock=time.monotonic_ns,
+                min_protocol=self._min_protocol,
+                min_clients=self._min_clients,
+                warn=self._reporter.warning,
+            )
+            loop = _Loop(child, fifos, conversation, self._reporter)
+            stack.enter_context(terminal_for(child))
+            stack.enter_context(loop.prepared(self._watched))
+            combined.spawned(child.pid)
+            child.release(launch.argv[0])
+            loop.run()
+            return self._outcome(child, conversation, loop)
+
+    def _outcome(self, child: Child, conversation: Conversation, loop: _Loop) -> Outcome:
+        if loop.stopping is not None:
+            child.signal_group(
+                signal.SIGKILL
+            )  # stragglers; the leader is a zombie that still holds the group's id
+        status, rusage = child.reap()
+        conversation.abandon()
+        integration, windows, timestamps = conversation.finish()
+        interrupted = loop.interrupted or (child.holds_terminal and status in _EXITED_BY_SIGINT)
+        self.partial = Outcome(
+            status=status,
+            interrupted=interrupted,
+            rusage=rusage,
+            integration=integration,
+            windows=windows,
+            timestamps=timestamps,
+        )
+        failure = conversation.ended or loop.failure
+        if failure is not None and not interrupted:
+            raise failure
+        return self.partial
+
+
+class _Around(Hooks):
+    """Instruments' hooks around the executor's, and what the session itself wants to know."""
+
+    def __init__(self, outer: Hooks, inner: Hooks, reporter: Reporter, pids: set[int]) -> None:
+        self._outer = outer
+        self._inner = inner
+        self._reporter = reporter
+        self._pids = pids
+
+    def spawned(self, pid: int) -> None:
+        self._outer.spawned(pid)
+        self._inner.spawned(pid)
+
+    def integration(self, name: str, version: str) -> None:
+        self._outer.integration(name, version)
+        self._inner.integration(name, version)
+
+    def started(self) -> None:
+        self._reporter.window(is_open=True)
+        self._outer.started()
+        self._inner.started()
+
+    def stopped(self) -> None:
+        self._inner.stopped()
+        self._outer.stopped()
+        self._reporter.window(is_open=False)
+
+    def benchmark(self, pid: int, uri: str) -> None:
+        self._pids.add(pid)
+        self._inner.benchmark(pid, uri)
+        self._outer.benchmark(pid, uri)
+        self._reporter.benchmark(uri)
+
+    def healthy(self) -> bool:
+        return self._outer.healthy() and self._inner.healthy()
+
+
+class _Loop:
+    """The event loop of one child.
+
+    Attributes:
+        failure: What made the loop stop the child; None if nothing did.
+        interrupted: A signal asked us to stop.
+        stopping: The steps still to be taken to stop the child; None while it may run.
+    """
+
+    def __init__(
+        self, child: Child, fifos: FifoPair | None, conversation: Conversation, reporter: Reporter
+    ) -> None:
+        self.failure: CodspeedError | None = None
+        self.interrupted = False
+        self.stopping: list[tuple[float, int]] | None = None
+        self._child = child
+        self._fifos = fifos
+        self._conversation = conversation
+        self._reporter = reporter
+        self._decoder = Decoder()
+        self._selector = selectors.DefaultSelector()
+        self._frame_deadline: float | None = None
+        self._step_deadline = 0.0
+        self._next_tick = 0.0
+        self._exited = False
+
+    @contextlib.contextmanager
+    def prepared(self, watched: Mapping[int, Callable[[], None]]) -> Iterator[None]:
+        """Register everything to wait for; undone at the end."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._selector.close)
+            wakeup = stack.enter_context(_wakeup_descriptor())
+            self._register(wakeup.fileno(), lambda: self._on_signal(wakeup))
+            self._register(stack.enter_context(_exit_descriptor(self._child)), self._on_exit)
+            self._register(self._child.stdout, lambda: self._pump(self._child.stdout, "stdout"))
+            self._register(self._child.stderr, lambda: self._pump(self._child.stderr, "stderr"))
+            if self._fifos is not None:
+                self._register(self._fifos.ctl, self._on_frames)
+            for fd, ready in watched.items():
+                self._register(fd, ready)
+            yield
+
+    def run(self) -> None:
+        """Wait and serve until the child has exited; then take what it had already written."""
+        while not self._exited:
+            for key, _events in self._selector.select(self._timeout()):
+                key.data()
+            self._on_time()
+        self._on_frames()
+        self._pump(self._child.stdout, "stdout")
+        self._pump(self._child.stderr, "stderr")
+
+    def _register(self, fd: int, ready: Callable[[], None]) -> None:
+        self._selector.register(fd, selectors.EVENT_READ, ready)
+
+    def _on_exit(self) -> None:
+        self._exited = True
+
+    def _on_frames(self) -> None:
+        if self._fifos is None or self.failure is not None:
+            return
+        while data := self._fifos.read():
+            try:
+                for command in self._decoder.feed(data):
+                    self._fifos.write(encode(self._conversation.answer(command)))
+            except FramingError as lost:
+                self._lose_framing(lost)
+                return
+            except ProtocolError as failure:
+                self._fail(failure)
+                return
+            if self._conversation.ended is not None:
+                self._fail(self._conversation.ended)
+                return
+        self._frame_deadline = (
+            time.monotonic() + _FRAME_TIMEOUT_S if self._decoder.pending else None
+        )
+
+    def _lose_framing(self, lost: CodspeedError) -> None:
+        self._reporter.debug(f"bytes on the FIFO: {self._decoder.pending.hex(' ')}")
+        if self._fifos is not None:
+            with contextlib.suppress(ProtocolError):
+                self._fifos.write(encode(Err()))
+        self._fail(lost)
+
+    def _fail(self, failure: CodspeedError) -> None:
+        self.failure = failure
+        self._frame_deadline = None
+        if self._fifos is not None:
+            self._selector.unregister(self._fifos.ctl)  # nobody reads it any more
+        self._stop(_REFUSED_STEPS)
+
+    def _pump(self, fd: int, stream: str) -> None:
+        """Hand on what the child wrote."""
+        try:
+            while data := os.read(fd, _OUTPUT_BYTES):
+                self._reporter.output(data, stream=stream)
+        except BlockingIOError:
+            return
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(fd)  # end of file: it would be readable for ever
+
+    def _on_signal(self, wakeup: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            wakeup.recv(64)
+        self.interrupted = True
+        if self.stopping is None:
+            self._stop(_INTERRUPT_STEPS)
+        else:
+            self._step_deadline = time.monotonic()  # asked twice: do not wait any longer
+
+    def _stop(self, steps: tuple[tuple[float, int], ...]) -> None:
+        self.stopping = list(steps)
+        self._step_deadline = time.monotonic() + steps[0][0]
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        if self._frame_deadline is not None and now >= self._frame_deadline:
+            problem = f"a frame on the FIFO stayed incomplete for {_FRAME_TIMEOUT_S:.0f} s"
+            self._lose_framing(FramingError(problem, hint=LOST_FRAMING_HINT))
+        if self.stopping and now >= self._step_deadline:
+            _delay, number = self.stopping.pop(0)
+            self._child.signal_group(number)
+            if self.stopping:
+                self._step_deadline = now + self.stopping[0][0]
+        if now >= self._next_tick and not self._conversation.is_open:
+            self._reporter.tick()
+            self._next_tick = now + _TICK_S
+
+    def _timeout(self) -> float | None:
+        """Seconds until the next timer; None when only an event can change anything."""
+        due = [deadline for deadline in (self._frame_deadline,) if deadline is not None]
+        if self.stopping:
+            due.append(self._step_deadline)
+        if not self._conversation.is_open:
+            due.append(self._next_tick)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+
+LOST_FRAMING_HINT: Final = (
+    "two processes wrote into the FIFO at once? run the benchmarks serially (pytest-xdist: -n0)"
+)
+
+
+@contextlib.contextmanager
+def _wakeup_descriptor() -> Iterator[socket.socket]:
+    """Turn the signals that ask us to stop into a readable socket."""
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        if threading.current_thread() is not threading.main_thread():
+            yield reader  # only the main thread gets signals; a caller elsewhere handles them itself
+            return
+        numbers = [getattr(signal, name) for name in _STOP_SIGNALS]
+        handlers = {number: signal.signal(number, _noted) for number in numbers}
+        previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield reader
+        finally:
+            signal.set_wakeup_fd(previous)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the wake-up descriptor tells the loop."""
+
+
+@contextlib.contextmanager
+def _exit_descriptor(child: Child) -> Iterator[int]:
+    """Yield a descriptor that becomes readable when the child ends: a pidfd, or a pipe that a waiting
+    thread closes."""
+    if sys.platform == "linux":
+        pidfd = os.pidfd_open(child.pid)
+        try:
+            yield pidfd
+        finally:
+            os.close(pidfd)
+        return
+    reader, writer = os.pipe()
+    waiter = threading.Thread(target=_close_at_exit, args=(child.pid, writer), daemon=True)
+    waiter.start()
+    try:
+        yield reader
+    finally:
+        os.close(reader)
+
+
+def _close_at_exit(pid: int, writer: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    os.close(writer)
+
+
+def failed(outcome: Outcome) -> BenchmarkFailedError | None:
+    """Return the error for a child that did not end well; None if it did or was interrupted."""
+    if outcome.interrupted or outcome.status == 0:
+        return None
+    problem = f"failed to execute the benchmark process: {describe_status(outcome.status)}"
+    return BenchmarkFailedError(problem, hint="its own output above says why")
+
+
+def describe_status(status: int) -> str:
+    """Say a status as the reference does: `exit status: 1`, `signal: 9 (SIGKILL)`."""
+    if status >= 0:
+        return f"exit status: {status}"
+    try:
+        return f"signal: {-status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"signal: {-status}"

@@ -1,0 +1,1 @@
+"""Run a child: environment, privileges, isolation, locks, process group."""

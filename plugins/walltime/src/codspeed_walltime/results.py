@@ -1,0 +1,196 @@
+"""The walltime results files of the integrations, read as benchmarks (spec/executors.md 3.13).
+
+A file may have no `benchmarks` (another mode), none inside (pytest-xdist's controller), an empty
+`config` (JVM) and any number of other keys. Times are nanoseconds per iteration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codspeed import wire
+from codspeed.errors import ResultsError
+from codspeed.model import BenchmarkResult, Direction, Kind, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@attrs.frozen
+class Stats:
+    """`stats` of one benchmark; names and meaning are the file's."""
+
+    min_ns: float
+    max_ns: float
+    mean_ns: float
+    stdev_ns: float
+    q1_ns: float
+    median_ns: float
+    q3_ns: float
+    rounds: int
+    total_time: float
+    iqr_outlier_rounds: int
+    stdev_outlier_rounds: int
+    iter_per_round: int
+    warmup_iters: int
+
+
+@attrs.frozen
+class RoundDetails:
+    """What our exec-harness adds: one value per round, in nanoseconds or counted."""
+
+    wall_ns: tuple[float, ...] = ()
+    cpu_ns: tuple[float, ...] = ()
+    queue_ns: tuple[float, ...] = ()
+    voluntary_switches: tuple[float, ...] = ()
+    involuntary_switches: tuple[float, ...] = ()
+
+
+@attrs.frozen
+class Extension:
+    """The key `codspeed` of one benchmark."""
+
+    rounds: RoundDetails = RoundDetails()
+
+
+@attrs.frozen
+class Measured:
+    """One benchmark of a results file."""
+
+    name: str
+    uri: str
+    config: Mapping[str, Any]
+    stats: Stats
+    codspeed: Extension = Extension()
+
+
+@attrs.frozen
+class Creator:
+    """The integration that wrote the file; `pid` need not be the benchmark's."""
+
+    name: str
+    version: str
+
+
+@attrs.frozen
+class Instrument:
+    """What the file holds."""
+
+    type: str
+
+
+@attrs.frozen
+class ResultsFile:
+    """A results file."""
+
+    creator: Creator
+    instrument: Instrument
+    benchmarks: tuple[Measured, ...] = ()
+
+
+def read_results(folder: Path) -> tuple[BenchmarkResult, ...]:
+    """Read every results file in `folder`, in the order of their names.
+
+    Returns:
+        One result per URI; empty if there is no file or no benchmark in any.
+
+    Raises:
+        ResultsError: If a file is no walltime results file; says which and what is wrong.
+    """
+    found: dict[str, Measured] = {}
+    repeated: dict[str, int] = {}
+    for measured in _measured(folder):
+        repeated[measured.uri] = repeated.get(measured.uri, 0) + 1
+        found[measured.uri] = measured
+    return tuple(_as_result(measured, times=repeated[uri]) for uri, measured in found.items())
+
+
+def _measured(folder: Path) -> Iterator[Measured]:
+    for path in sorted(folder.glob("*.json")):
+        where = f'walltime results "{path}"'
+        try:
+            data = path.read_bytes()
+        except OSError as failure:
+            problem = f"Failed to parse {where}: {failure.strerror}"
+            raise ResultsError(problem) from failure
+        document = wire.load_json(data, where=where, error=ResultsError)
+        yield from wire.from_plain(
+            document, ResultsFile, where=where, error=ResultsError
+        ).benchmarks
+
+
+def _as_result(measured: Measured, *, times: int) -> BenchmarkResult:
+    stats = measured.stats
+    values = attrs.asdict(stats)
+    if not all(math.isfinite(value) for value in values.values()):
+        problem = f"walltime results of {measured.uri} hold a number that is not finite"
+        raise ResultsError(problem, hint="the integration wrote it; report it there")
+    rounds = measured.codspeed.rounds
+    metrics = [
+        _wall_time(stats, rounds.wall_ns),
+        Metric("wall_time_min", stats.min_ns, "ns", kind=Kind.SAMPLED, label="Best"),
+        _relative_iqr(stats),
+        *_beside(rounds),
+        _info("rounds", stats.rounds, "count", "Rounds"),
+    ]
+    notes = (f"measured {times} times in this run; the last one counts",) if times > 1 else ()
+    return BenchmarkResult(measured.uri, measured.name, tuple(metrics), notes)
+
+
+def _wall_time(stats: Stats, samples: tuple[float, ...]) -> Metric:
+    return Metric(
+        "wall_time",
+        stats.median_ns,
+        "ns",
+        kind=Kind.SAMPLED,
+        headline=True,
+        label="Median",
+        statistics={
+            "min": stats.min_ns,
+            "max": stats.max_ns,
+            "mean": stats.mean_ns,
+            "stdev": stats.stdev_ns,
+            "q1": stats.q1_ns,
+            "q3": stats.q3_ns,
+            "rounds": stats.rounds,
+            "iter_per_round": stats.iter_per_round,
+            "warmup_iters": stats.warmup_iters,
+            "total_time_s": stats.total_time,
+            "iqr_outlier_rounds": stats.iqr_outlier_rounds,
+            "stdev_outlier_rounds": stats.stdev_outlier_rounds,
+        },
+        samples=samples,
+    )
+
+
+def _relative_iqr(stats: Stats) -> Metric:
+    share = 100 * (stats.q3_ns - stats.q1_ns) / stats.median_ns if stats.median_ns else 0.0
+    return _info("wall_time_iqr", share, "percent", "IQR")
+
+
+def _beside(rounds: RoundDetails) -> Iterator[Metric]:
+    """What was observed beside wall time; medians over the rounds."""
+    if rounds.cpu_ns:
+        value = _median(rounds.cpu_ns)
+        yield Metric("cpu_time", value, "ns", label="CPU time", samples=rounds.cpu_ns)
+    if rounds.queue_ns:
+        yield _info("queue_time", _median(rounds.queue_ns), "ns", "Queued")
+    for name in ("voluntary_switches", "involuntary_switches"):
+        values = getattr(rounds, name)
+        if values:
+            yield _info(name, _median(values), "count", "")
+
+
+def _info(name: str, value: float, unit: str, label: str) -> Metric:
+    return Metric(name, value, unit, direction=Direction.NONE, kind=Kind.INFO, label=label)
+
+
+def _median(values: tuple[float, ...]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
