@@ -1,5 +1,6 @@
-"""The immutable record of a run: written to a hidden name, then renamed, so that a reader never
-sees half of one.
+"""The immutable record of a run: made under a hidden name, then renamed.
+
+A reader never sees half of one:
 
     <run id>/manifest.json          what was run where, and how it ended
              results.json           every benchmark with its metrics
@@ -65,7 +66,7 @@ class BundleWriter:
         return self.partial / PROFILES / name
 
     def take_profile(self, source: Path, name: str, *, keep: bool) -> None:
-        """Bring a profile folder in: moved, or with `keep` copied (by reflink where the file system can).
+        """Bring a profile folder in: moved, or with `keep` copied (by reflink where possible).
 
         Raises:
             BundleError: If it can't be copied; the source is untouched then.
@@ -128,11 +129,10 @@ def create(folder: Path, run_id: str) -> BundleWriter:
 
 
 def read(path: Path) -> Bundle:
-    """Read a bundle: a folder, or a folder packed as tar (also .gz, .xz; .tar.zst with the package
-    zstandard).
+    """Read a bundle: a folder, or one packed as tar, .tar.gz, .tar.xz or .tar.zst.
 
-        Raises:
-            BundleError: If it is no whole bundle of a known schema.
+    Raises:
+        BundleError: If it is no whole bundle of a known schema.
     """
     folder = _unpacked(path) if path.is_file() else path
     manifest_path = folder / MANIFEST
@@ -156,7 +156,7 @@ def read(path: Path) -> Bundle:
 def find(folder: Path) -> list[Path]:
     """Return the whole bundles in `folder`, oldest first; empty if the folder does not exist."""
     try:
-        names = os.listdir(folder)
+        names = [entry.name for entry in folder.iterdir()]
     except FileNotFoundError:
         return []
     except OSError as failure:
@@ -170,7 +170,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def part_folder(bundle: Bundle, record: PartRecord) -> Path:
-    """Return the profile folder of a part inside the bundle; it may be gone (`codspeed store gc`)."""
+    """Return the profile folder of a part; it may be gone (`codspeed store gc`)."""
     return bundle.path / record.folder
 
 

@@ -173,8 +173,7 @@ class InterruptedRunError(CodspeedError):
 
 
 class Refused(CodspeedError):  # noqa: N818 - it is an answer to the integration first, an error second
-    """Raised in a `Hooks` callback: the integration is answered `Err` and the run ends with this
-    error."""
+    """Raised in a `Hooks` callback: the integration gets `Err` and the run ends with this."""
 
     slug = "refused"
 

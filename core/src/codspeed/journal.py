@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Self
 
 from codspeed.model import Reporter
 
@@ -48,7 +48,7 @@ class Journal(Reporter):
         self._file: IO[str] | None = None
         self._tails = {"stdout": b"", "stderr": b""}
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         """Open the file; a log that can't be written does not stop a run."""
         try:
             self._file = self._path.open("a", encoding="utf-8", errors="replace")

@@ -9,6 +9,7 @@ inherit.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import attrs
@@ -22,6 +23,7 @@ from codspeed.model import (
     NoOptions,
     Privileges,
     Rounds,
+    RunContext,
     RunPart,
     Sharing,
     Support,
@@ -30,7 +32,6 @@ from codspeed.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import click
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
         Bundle,
         CallTree,
         Outcome,
-        RunContext,
         RunReport,
         RunRequest,
         Timeline,
@@ -189,10 +189,9 @@ class EnvironmentDescriptor(Descriptor):
 
 
 class Hooks:
-    """Callbacks of a session: no-ops to override. The integration is answered after the callback
-    returned.
+    """Callbacks of a session: no-ops to override; the reply is sent after they returned.
 
-        Any of them may raise `Refused`: the integration gets Err and the run ends with that error.
+    Any of them may raise `Refused`: the integration gets Err and the run ends with that error.
     """
 
     def spawned(self, pid: int) -> None:
@@ -216,17 +215,15 @@ class Hooks:
 
 
 class Session(Protocol):
-    """One run part: FIFO, child, signals and output in one loop.
-
-    Attributes:
-        system: The machine.
-        environment: The whole environment of the command, for wrappers that must set it again.
-    """
+    """One run part: FIFO, child, signals and output in one loop."""
 
     @property
-    def system(self) -> System: ...
+    def system(self) -> System:
+        """The machine."""
+
     @property
-    def environment(self) -> Mapping[str, str]: ...
+    def environment(self) -> Mapping[str, str]:
+        """The whole environment of the command."""
 
     def run(self, launch: Launch, hooks: Hooks = ...) -> Outcome:
         """Run `launch` to its end; may be called again for a second pass.
@@ -277,16 +274,16 @@ class Executor(Protocol):
         """Return the machine-wide resources that this part holds while it is measured."""
 
     def target_launch(self, part: RunPart, target: Launch, uri: str) -> Launch:
-        """Return how a harness starts one target under this executor; asked before the harness starts."""
+        """Return how a harness starts one target; asked before the harness starts."""
 
     def measure(self, part: RunPart, session: Session) -> Outcome:
-        """Run `part.launch` and leave everything that was measured in `part.folder` and the outcome."""
+        """Run `part.launch`; leave what was measured in `part.folder` and the outcome."""
 
     def measurement_model(self, part: RunPart, outcome: Outcome) -> str:
         """Return what a number of this part means, as a slash-separated id."""
 
     def comparability(self) -> Comparability:
-        """Return which fingerprint fields refuse a comparison when they differ, and which only warn."""
+        """Return which fingerprint fields refuse a comparison, and which only warn."""
 
     def results(self, part: RunPart) -> Sequence[BenchmarkResult]:
         """Read the benchmarks of a measured part; also works on a part restored from a bundle.
@@ -315,7 +312,7 @@ class ExecutorDefaults:
 
     integration_mode: IntegrationMode | None = None
     min_protocol: int = 0
-    min_clients: Mapping[str, str] = {}  # noqa: RUF012 - never written; a subclass replaces it
+    min_clients: Mapping[str, str] = {}
     still_environment: bool = False
     deterministic: bool = False
     rounds: Rounds = Rounds.ONCE
@@ -368,8 +365,10 @@ class ExecutorDefaults:
 
 
 class Instrument(Protocol):
-    """Adds observation to a run part. At Start: instruments, then the executor; at Stop: the
-    reverse."""
+    """Adds observation to a run part.
+
+    At Start the instruments come first, then the executor; at Stop the reverse.
+    """
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
         """Return variables for the benchmarked command."""

@@ -1,5 +1,4 @@
-"""Records to bytes and back: the only module that knows the field names of our files and of the
-reference's artifacts.
+"""Records to bytes and back: the field names of our files and of the reference's artifacts.
 
 Our own files hold every attrs field under its own name; enums by value, paths as text. Unknown
 keys are ignored on reading, so that a newer codspeed may add some within one schema version.
@@ -11,7 +10,7 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgpack
 from cattrs import transform_error
@@ -111,7 +110,7 @@ def load_results(data: bytes, *, where: str) -> tuple[PartResults, ...]:
 
 def dump_outcome(outcome: Outcome) -> bytes:
     """Return `outcome` as MessagePack: thousands of rounds stay small."""
-    return cast("bytes", msgpack.packb(to_plain(outcome)))
+    return msgpack.packb(to_plain(outcome))
 
 
 def load_outcome(data: bytes, *, where: str) -> Outcome:
@@ -130,7 +129,7 @@ def dump_timestamps(timestamps: Timestamps) -> bytes:
         "uri_by_ts": [[ts, uri] for ts, uri in timestamps.uri_by_ts],
         "markers": [{_MARKER_NAMES[kind]: ts} for kind, ts in timestamps.markers],
     }
-    return cast("bytes", msgpack.packb(document))
+    return msgpack.packb(document)
 
 
 def load_timestamps(data: bytes, *, where: str) -> Timestamps:

@@ -101,8 +101,10 @@ def _make(path: Path) -> None:
 
 
 def _refuse_served(path: Path) -> None:
-    """Refuse to take the FIFO of a runner that does not know our lock; opening to write fails when
-    nobody reads."""
+    """Refuse to take the FIFO of a runner that does not know our lock.
+
+    Opening to write fails when nobody reads.
+    """
     if not stat.S_ISFIFO(path.lstat().st_mode):
         problem = f"{path} is not a FIFO"
         raise LockedError(problem, hint="remove it; integrations need that path")
@@ -121,11 +123,10 @@ def _reader(path: Path) -> str:
     """Name a process that has the FIFO open, where /proc tells."""
     wanted = os.path.realpath(path)
     with contextlib.suppress(OSError):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
+        for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                folder = f"/proc/{pid}/fd"
-                if any(os.readlink(f"{folder}/{fd}") == wanted for fd in os.listdir(folder)):
-                    return f"process {pid}"
+                if any(str(fd.readlink()) == wanted for fd in (process / "fd").iterdir()):
+                    return f"process {process.name}"
     return "another process"
 
 

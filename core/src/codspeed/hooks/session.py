@@ -1,5 +1,4 @@
-"""One run part: FIFO, child, its output, timers and signals in one loop. The only I/O beside
-`client`.
+"""One run part: FIFO, child, its output, timers and signals in one loop.
 
 Nothing is polled. The child's end shows on a pidfd, a signal on the wake-up pipe, and timers bound
 the wait. While a benchmark window is open the loop only acknowledges and drains: no redraw, no
@@ -13,7 +12,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -49,7 +47,7 @@ class FifoSession:
         partial: What was measured before `run` raised; None before the child ran.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only
+    def __init__(
         self,
         *,
         system: System,
@@ -338,10 +336,10 @@ def _wakeup_descriptor() -> Iterator[socket.socket]:
     """Turn the signals that ask us to stop into a readable socket."""
     reader, writer = socket.socketpair()
     with reader, writer:
-        reader.setblocking(False)
-        writer.setblocking(False)
+        reader.settimeout(0)
+        writer.settimeout(0)
         if threading.current_thread() is not threading.main_thread():
-            yield reader  # only the main thread gets signals; a caller elsewhere handles them itself
+            yield reader  # only the main thread gets signals; other callers handle them
             return
         numbers = [getattr(signal, name) for name in _STOP_SIGNALS]
         handlers = {number: signal.signal(number, _noted) for number in numbers}
@@ -360,9 +358,11 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _exit_descriptor(child: Child) -> Iterator[int]:
-    """Yield a descriptor that becomes readable when the child ends: a pidfd, or a pipe that a waiting
-    thread closes."""
-    if sys.platform == "linux":
+    """Yield a descriptor that becomes readable when the child ends.
+
+    A pidfd; where there is none, a pipe that a waiting thread closes.
+    """
+    if hasattr(os, "pidfd_open"):  # Linux
         pidfd = os.pidfd_open(child.pid)
         try:
             yield pidfd

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from typing import IO, TYPE_CHECKING, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Final, NoReturn, Self
 
 from codspeed.errors import BenchmarkFailedError
 from codspeed.model import Rusage
@@ -29,14 +29,13 @@ _RSS_UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024  # getrusage(2)
 
 
 class Child:
-    """A spawned child. Use as a context manager: leaving it kills what is left of the group and closes
-    everything.
+    """A spawned child. Leaving its context kills what is left of it and closes everything.
 
-        Attributes:
-            pid: Also the id of the process group.
-            stdout: Read end of the child's standard output.
-            stderr: Read end of the child's standard error.
-            holds_terminal: The child's group is the terminal's foreground group.
+    Attributes:
+        pid: Also the id of the process group.
+        stdout: Read end of the child's standard output.
+        stderr: Read end of the child's standard error.
+        holds_terminal: The child's group is the terminal's foreground group.
     """
 
     def __init__(self, pid: int, *, stdout: int, stderr: int, go: int, failure: int) -> None:
@@ -80,8 +79,7 @@ class Child:
                 os.killpg(self.pid, number)
 
     def reap(self) -> tuple[int, Rusage]:
-        """Wait for the end; return the status (minus the signal number if one ended it) and what was
-        used."""
+        """Wait for the end; return the status (minus the signal that ended it) and the usage."""
         if self._reaped is None:
             _pid, status, usage = os.wait4(self.pid, 0)
             wall_ns = time.perf_counter_ns() - self._released_ns if self._released_ns else 0
@@ -100,7 +98,7 @@ class Child:
             )
         return self._reaped
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         """Return self."""
         return self
 
@@ -143,7 +141,7 @@ def spawn(launch: Launch, environment: Mapping[str, str]) -> Child:
     return Child(pid, stdout=stdout_read, stderr=stderr_read, go=go_write, failure=failure_read)
 
 
-def _become(  # noqa: PLR0913, PLR0917 - runs once, right after fork
+def _become(
     launch: Launch,
     environment: Mapping[str, str],
     stdin: IO[bytes] | None,

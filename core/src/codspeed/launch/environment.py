@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 # What a command needs to find its programs, home and language. Everything else moves CPython's
 # counters.
-STRICT_NAMES: Final = frozenset(
-    {"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH", "SHELL", "TERM", "TMPDIR",
-     "TZ", "USER", "VIRTUAL_ENV"}
-)  # fmt: skip
+STRICT_NAMES: Final = frozenset({
+    "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH",
+    "SHELL", "TERM", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV",
+})  # fmt: skip
 
 
 def inherited(env: Mapping[str, str], *, strict: bool) -> dict[str, str]:
-    """Return what the command inherits: everything, or with `strict` the variables of STRICT_NAMES."""
+    """Return what the command inherits: everything, or with `strict` only STRICT_NAMES."""
     return {name: value for name, value in env.items() if not strict or name in STRICT_NAMES}
 
 

@@ -1,5 +1,6 @@
-"""Isolation of walltime benchmarks (spec/executors.md 1.9): hooks of a prepared machine, a systemd
-scope, or none.
+"""Isolation of walltime benchmarks: hooks of a prepared machine, a systemd scope, or none.
+
+The rules are those of spec/executors.md 1.9.
 
 Deliberate difference: systemd is chosen only where it runs. The reference fails the whole run as
 root where PID 1 is something else.
@@ -50,8 +51,10 @@ class Isolation:
 def resolve(
     system: System, *, hooks: Path = _HOOK_FOLDER, systemd: Path = _SYSTEMD_RUNS
 ) -> Isolation:
-    """Choose the isolation for one run; CODSPEED_ISOLATION is `true` (force), `false` (none) or
-    anything (auto)."""
+    """Choose the isolation for one run.
+
+    CODSPEED_ISOLATION `true` forces systemd, `false` forbids all; anything else is automatic.
+    """
     wish = system.env.get("CODSPEED_ISOLATION")
     if system.os != "linux":
         return Isolation(IsolationKind.NONE, f"not available on {system.os}")
@@ -71,7 +74,7 @@ def resolve(
 
 
 @contextlib.contextmanager
-def isolated(  # noqa: PLR0913 - keyword-only
+def isolated(
     launch: Launch,
     isolation: Isolation,
     *,
@@ -135,7 +138,7 @@ def _environment_file(environment: Mapping[str, str]) -> Iterator[str]:
 def _run_hook(*argv: str | Path) -> None:
     """Run a hook of the machine, best effort."""
     with contextlib.suppress(OSError):
-        subprocess.run([str(word) for word in argv], stdin=subprocess.DEVNULL, check=False)  # noqa: S603
+        subprocess.run([str(word) for word in argv], stdin=subprocess.DEVNULL, check=False)
 
 
 def _is_executable_file(path: Path) -> bool:

@@ -1,5 +1,4 @@
-"""Machine-wide resources that only some runs can share, such as the FIFO paths that every client
-has compiled in.
+"""Machine-wide resources, such as the FIFO paths that every client has compiled in.
 
 A lock is a flock(2) on a file in the system's temporary folder, so it is gone with its holder,
 however that ended.
@@ -10,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from codspeed.errors import LockedError
@@ -18,6 +16,7 @@ from codspeed.model import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _RETRY_S: Final = 0.05
 # O_NOFOLLOW: the folder is writable for all, and a symbolic link there is nobody's friend.

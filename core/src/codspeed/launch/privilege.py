@@ -54,7 +54,7 @@ def _ask_for_password(
     if not interactive or not _has_terminal():
         raise ToolError(problem, hint="allow sudo without a password, or run codspeed as root")
     announce("Sudo privileges are required to continue.")
-    if subprocess.run(["sudo", "--validate"], check=False).returncode != 0:  # noqa: S607 - the user's own sudo
+    if subprocess.run(["sudo", "--validate"], check=False).returncode != 0:
         raise ToolError(problem, hint="sudo refused the password")
 
 
@@ -68,7 +68,7 @@ def _has_terminal() -> bool:
 
 def _succeeds(*argv: str) -> bool:
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError:
         return False
     return done.returncode == 0

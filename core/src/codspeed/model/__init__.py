@@ -1,5 +1,4 @@
-"""Frozen records that every other part of codspeed speaks in. Imports nothing of ours; no I/O
-here."""
+"""Frozen records that every other part of codspeed speaks in. No I/O here."""
 
 from codspeed.model.launch import (
     Integration,
@@ -45,11 +44,6 @@ from codspeed.model.system import (
 )
 
 __all__ = [
-    "RunRequest",
-    "RunReport",
-    "Reporter",
-    "ExecTarget",
-    "Entrypoint",
     "BUNDLE_SCHEMA",
     "ArchiveKind",
     "BenchmarkResult",
@@ -58,6 +52,8 @@ __all__ = [
     "Comparability",
     "Compat",
     "Direction",
+    "Entrypoint",
+    "ExecTarget",
     "Frame",
     "Integration",
     "IntegrationMode",
@@ -73,9 +69,12 @@ __all__ = [
     "PartRecord",
     "PartResults",
     "Privileges",
+    "Reporter",
     "Rounds",
     "RunContext",
     "RunPart",
+    "RunReport",
+    "RunRequest",
     "Rusage",
     "Sharing",
     "Support",

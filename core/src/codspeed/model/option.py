@@ -15,8 +15,7 @@ _KEY: Final = "codspeed.option"
 
 
 class OptionStyle(enum.Enum):
-    """How an option is written on the command line; the names follow clap, whose rules are the
-    contract (spec/cli-upload.md 1.5)."""
+    """How an option is written on the command line (spec/cli-upload.md 1.5)."""
 
     VALUE = "value"  # --name X or --name=X, once
     FLAG = "flag"  # --name, no value
@@ -52,13 +51,12 @@ class OptionSpec:
 
 
 def option(default: Any, **spec: Any) -> Any:
-    """Declare one option: an attrs field with `default` that carries an `OptionSpec` made of `spec`."""
+    """Declare one option: an attrs field with an `OptionSpec` made of `spec`."""
     return attrs.field(default=default, metadata={_KEY: OptionSpec(**spec)})
 
 
 def option_specs(options: type) -> dict[str, tuple[OptionSpec, Any]]:
-    """Return the options of an attrs class: field name -> (spec, default). Fields not made by `option`
-    are left out."""
+    """Return the options of an attrs class: field name -> (spec, default)."""
     return {
         field.name: (field.metadata[_KEY], field.default)
         for field in attrs.fields(options)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from codspeed.errors import CodspeedError
 from codspeed.model.run import Bundle, Compat, PartResults, RunPart
 
 if TYPE_CHECKING:
-    from codspeed.errors import CodspeedError
+    from collections.abc import Sequence
 
 
 @attrs.frozen
@@ -45,23 +46,22 @@ class ExecTarget:
 
 @attrs.frozen(kw_only=True)
 class RunRequest:
-    """One `codspeed run` or `codspeed exec`, fully resolved: nothing below reads flags, environment or
-    files.
+    """One `codspeed run` or `exec`, fully resolved: nothing below reads flags or files.
 
-        Attributes:
-            entrypoints: In the order of the user.
-            targets: All measured by one harness process.
-            executors: Entry-point names ("memory" or "distribution:memory"), in order, never empty.
-            compat: None: the uploaders decide.
-            variant: Labels that tell otherwise equal benchmarks apart.
-            uploaders: None: those that are wanted; empty: none.
-            store: False: the bundle is written but not indexed.
-            bundle_dir: None: the user's data folder.
-            profile_folder: None: a fresh temporary folder.
-            environment: "inherit" or "strict".
-            instruments: Entry-point names.
-            lock_timeout: Seconds to wait for another run on this machine; 0 fails at once.
-            plugin_options: Values of plugins' options by field name.
+    Attributes:
+        entrypoints: In the order of the user.
+        targets: All measured by one harness process.
+        executors: Entry-point names ("memory" or "distribution:memory"), in order, never empty.
+        compat: None: the uploaders decide.
+        variant: Labels that tell otherwise equal benchmarks apart.
+        uploaders: None: those that are wanted; empty: none.
+        store: False: the bundle is written but not indexed.
+        bundle_dir: None: the user's data folder.
+        profile_folder: None: a fresh temporary folder.
+        environment: "inherit" or "strict".
+        instruments: Entry-point names.
+        lock_timeout: Seconds to wait for another run on this machine; 0 fails at once.
+        plugin_options: Values of plugins' options by field name.
     """
 
     entrypoints: tuple[Entrypoint, ...] = ()

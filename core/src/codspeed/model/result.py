@@ -67,8 +67,7 @@ class BenchmarkResult:
 
     @property
     def headline(self) -> Metric | None:
-        """Return the metric that stands for the benchmark; the first one if none is marked, None if there
-        is none."""
+        """Return the metric that stands for the benchmark; without a mark, the first one."""
         return next(
             (metric for metric in self.metrics if metric.headline), next(iter(self.metrics), None)
         )
@@ -106,8 +105,11 @@ class CallTree:
 
 @attrs.frozen
 class Timeline:
-    """A value over time inside one benchmark: (nanoseconds since the window's start, value in
-    `unit`)."""
+    """A value over time inside one benchmark.
+
+    Attributes:
+        points: (nanoseconds since the window's start, value in `unit`).
+    """
 
     unit: str
     points: tuple[tuple[int, float], ...]

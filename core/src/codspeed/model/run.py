@@ -127,7 +127,7 @@ class PartRecord:
     options: Mapping[str, Any] = attrs.field(factory=dict)
     integration: Integration | None = None
     model: str = ""
-    comparability: Comparability = Comparability()
+    comparability: Comparability = attrs.field(factory=Comparability)
     status: int | None = None
     interrupted: bool = False
     benchmarks: int = 0

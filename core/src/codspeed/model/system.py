@@ -118,7 +118,7 @@ class ArchiveKind(enum.Enum):
 
 @attrs.frozen
 class Comparability:
-    """Names of fingerprint fields whose difference refuses a comparison, and those that only warn."""
+    """Fingerprint fields whose difference refuses a comparison, and those that only warn."""
 
     refuses: tuple[str, ...] = ()
     warns: tuple[str, ...] = ()

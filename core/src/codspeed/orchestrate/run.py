@@ -1,0 +1,310 @@
+"""A whole run: every command under every executor, then the bundle, then the uploaders."""
+
+from __future__ import annotations
+
+import random
+import string
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from codspeed import __version__, bundle, environment
+from codspeed.errors import (
+    BundleError,
+    CodspeedError,
+    InterruptedRunError,
+    UnsupportedError,
+    UsageError,
+    exit_code,
+)
+from codspeed.journal import Journal
+from codspeed.model import (
+    BUNDLE_SCHEMA,
+    Launch,
+    Manifest,
+    PartRecord,
+    RunPart,
+    RunReport,
+    SupportLevel,
+)
+from codspeed.orchestrate.deliver import hand_over
+from codspeed.orchestrate.part import Command, Measurement, commands_of, ensure_tools
+from codspeed.orchestrate.select import compat_of, made, option_values, uploader_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from codspeed.model import Bundle, Reporter, RunContext, RunRequest, System
+    from codspeed.registry import Plugin, Registry
+
+
+def run(
+    request: RunRequest,
+    *,
+    registry: Registry,
+    system: System,
+    context: RunContext,
+    reporter: Reporter,
+) -> RunReport:
+    """Measure what was asked for, bundle it and hand the bundle to the uploaders.
+
+    Raises:
+        CodspeedError: Only for what is wrong before anything runs: unknown or broken plugins,
+            unsupported systems, a folder that can't be written. All else is in the report.
+    """
+    return _Run(request, registry, system, context, reporter).run()
+
+
+def setup(
+    executors: Sequence[str],
+    *,
+    registry: Registry,
+    system: System,
+    reporter: Reporter,
+    plugin_options: Mapping[str, Any],
+) -> None:
+    """Install the tools of executors; those this system does not support are skipped with a line.
+
+    Raises:
+        ToolError: If a tool can't be had.
+        PluginError: If an executor is unknown or broken.
+    """
+    for name in executors:
+        plugin = registry.get("codspeed.executors", name)
+        label = plugin.descriptor.label
+        support = plugin.descriptor.support(system)
+        if support.level is SupportLevel.UNSUPPORTED:
+            reporter.info(f"{label}: skipped, {support.reason}")
+            continue
+        ensure_tools(made(plugin, plugin_options), system, reporter)
+        reporter.info(f"{label}: ready")
+
+
+class _Run:
+    """One run, from request to report."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        registry: Registry,
+        system: System,
+        context: RunContext,
+        reporter: Reporter,
+    ) -> None:
+        self._request = request
+        self._registry = registry
+        self._system = system
+        self._context = context
+        self._errors: list[CodspeedError] = []
+        self._executors = [self._supported(name) for name in request.executors]
+        self._uploaders = self._chosen_uploaders()
+        self._compat = request.compat or compat_of(self._uploaders)
+        self._run_id = bundle.new_run_id(time.time_ns())
+        self._require_profile_folder()
+        self._writer = self._begin_bundle(reporter)
+        self._reporter = Journal(reporter, self._writer.log, system.env)
+
+    def run(self) -> RunReport:
+        """Measure every part, then keep and hand over what there is."""
+        with self._reporter:
+            measured = self._measure_all()
+            kept = self._keep(measured)
+            lines = [] if kept is None else self._hand_over(kept)
+            self._reporter.finished(kept, lines)
+        return RunReport(kept, tuple(self._errors), exit_code(self._errors))
+
+    # --- before anything runs ---------------------------------------------------------------------
+
+    def _supported(self, name: str) -> Plugin:
+        plugin = self._registry.get("codspeed.executors", name)
+        support = plugin.descriptor.support(self._system)
+        if support.level is SupportLevel.UNSUPPORTED:
+            where = f"{self._system.os} {self._system.version}".strip()
+            problem = f"The {plugin.name} executor is not supported on {where}: {support.reason}"
+            hint = "choose another mode; `codspeed plugins list` shows what works here"
+            raise UnsupportedError(problem, hint=hint)
+        return plugin
+
+    def _chosen_uploaders(self) -> list[Plugin]:
+        request = self._request
+        chosen = uploader_plugins(
+            self._registry, request.uploaders, self._context, request.plugin_options
+        )
+        return [
+            plugin
+            for plugin in chosen
+            if (request.store if plugin.name == "local" else not request.skip_upload)
+        ]
+
+    def _require_profile_folder(self) -> None:
+        """Find out before anything runs whether a given profile folder can be used."""
+        given = self._request.profile_folder
+        if given is None:
+            return
+        if self._request.skip_run and not given.is_dir():
+            problem = f"the profile folder {given} does not exist"
+            raise UsageError(problem, hint="--skip-run reads a folder that an earlier run left")
+        _require_writable(given)
+
+    def _begin_bundle(self, reporter: Reporter) -> bundle.BundleWriter:
+        """Find out before anything runs whether its results can be kept."""
+        if self._request.bundle_dir is not None:
+            return bundle.create(self._request.bundle_dir, self._run_id)
+        default = environment.data_folder(self._context, self._system.env) / "bundles"
+        try:
+            return bundle.create(default, self._run_id)
+        except BundleError as failure:
+            own = self._system.temp / f"codspeed-{self._system.uid}"
+            fallback = own / default.parent.name / default.name
+            reporter.warning(f"{failure.problem}; using {fallback}")
+            return bundle.create(fallback, self._run_id)
+
+    # --- measuring --------------------------------------------------------------------------------
+
+    def _measure_all(self) -> list[Measurement]:
+        commands = commands_of(self._request)
+        planned = [(command, plugin) for command in commands for plugin in self._executors]
+        measured: list[Measurement] = []
+        for index, (command, plugin) in enumerate(planned):
+            measurement = self._begin(index, command, plugin, count=len(planned))
+            self._reporter.part_started(measurement.part, count=len(planned))
+            measurement.measure()
+            self._seal(measurement)
+            measured.append(measurement)
+            self._errors.extend(measurement.errors)
+            self._reporter.part_finished(measurement.part, measurement.results)
+            if any(isinstance(error, InterruptedRunError) for error in measurement.errors):
+                break
+        return measured
+
+    def _begin(self, index: int, command: Command, plugin: Plugin, *, count: int) -> Measurement:
+        part = RunPart(
+            index=index,
+            executor=plugin.name,
+            mode=plugin.descriptor.mode,
+            label=command.label,
+            launch=Launch(()),
+            folder=self._profile_folder(plugin.name, index, count=count),
+            harnessed=bool(command.targets),
+            compat=self._compat,
+            options=option_values(plugin, self._request.plugin_options),
+        )
+        return Measurement(
+            part=part,
+            command=command,
+            plugin=plugin,
+            request=self._request,
+            registry=self._registry,
+            system=self._system,
+            reporter=self._reporter,
+        )
+
+    def _profile_folder(self, executor: str, index: int, *, count: int) -> Path:
+        """Return the folder of a part, made if need be; names as in spec/executors.md 1.2."""
+        given = self._request.profile_folder
+        if given is None:
+            letters = string.ascii_letters + string.digits
+            name = "".join(random.choices(letters, k=10))  # noqa: S311 - no secret
+            folder = self._system.temp / f"profile.{name}.out"
+        else:
+            folder = given if count == 1 else given / f"{executor}-{index}"
+        _require_writable(folder)
+        return folder.resolve()
+
+    # --- keeping ----------------------------------------------------------------------------------
+
+    def _seal(self, measurement: Measurement) -> None:
+        """Bring the profile folder of a part into the bundle."""
+        folder = measurement.part.folder
+        try:
+            if not self._request.skip_run:
+                self._reporter.copy_to(folder / "runner.log")
+            keep = self._request.profile_folder is not None
+            self._writer.take_profile(folder, _folder_name(measurement.part), keep=keep)
+        except (CodspeedError, OSError) as failure:
+            error = failure if isinstance(failure, CodspeedError) else BundleError(str(failure))
+            measurement.fail(error)
+            self._reporter.info(f"the profile folder is still at {folder}")
+
+    def _keep(self, measured: Sequence[Measurement]) -> Bundle | None:
+        """Write the bundle; if that fails the user is told where its pieces are."""
+        plugins = (*self._executors, *self._uploaders)
+        manifest = Manifest(
+            schema=BUNDLE_SCHEMA,
+            run_id=self._run_id,
+            created_ns=time.time_ns(),
+            codspeed=__version__,
+            plugins={plugin.distribution: plugin.version for plugin in plugins},
+            context=self._context,
+            variant=dict(self._request.variant),
+            fingerprint=environment.read_fingerprint(self._system),
+            parts=tuple(_record(measurement) for measurement in measured),
+            exit_code=exit_code(self._errors),
+        )
+        results = [done.results for done in measured if done.results is not None]
+        try:
+            return self._writer.write(manifest, results, [done.part for done in measured])
+        except CodspeedError as failure:
+            self._errors.append(failure)
+            self._reporter.error(failure)
+            self._reporter.info(f"what could be kept is in {self._writer.partial}")
+            return None
+
+    def _hand_over(self, kept: Bundle) -> list[str]:
+        options = self._request.plugin_options
+        errors, lines = hand_over(kept, self._uploaders, options, self._reporter)
+        self._errors.extend(errors)
+        return lines
+
+
+def _folder_name(part: RunPart) -> str:
+    return f"{part.executor}-{part.index}"
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as failure:
+        problem = f"the profile folder {folder} can't be written: {failure.strerror}"
+        hint = "name a writable folder with --profile-folder"
+        raise UsageError(problem, hint=hint) from failure
+
+
+def _record(measurement: Measurement) -> PartRecord:
+    """Return what the manifest says of a part.
+
+    No environment and no standard input: they may hold secrets.
+    """
+    part, plugin = measurement.part, measurement.plugin
+    executor, outcome = measurement.executor, part.outcome
+    extra: dict[str, Any] = {"archive": "plain"}
+    if executor is not None:
+        archive = executor.archive.value
+        extra = {"archive": archive, "comparability": executor.comparability()}
+    if outcome is not None:
+        extra["integration"] = outcome.integration
+        extra["status"] = outcome.status
+        extra["interrupted"] = outcome.interrupted
+    if measurement.results is not None:
+        extra["benchmarks"] = len(measurement.results.benchmarks)
+    return PartRecord(
+        index=part.index,
+        executor=part.executor,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        mode=part.mode,
+        label=part.label,
+        argv=part.launch.argv,
+        cwd="" if part.launch.cwd is None else str(part.launch.cwd),
+        harnessed=part.harnessed,
+        compat=part.compat,
+        folder=f"{bundle.PROFILES}/{_folder_name(part)}",
+        options=part.options,
+        model=part.model,
+        error=part.error,
+        error_slug=part.error_slug,
+        **extra,
+    )
