@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
+# Here, not in the modules that use it: pytest then explains the asserts of the contract tests.
+pytest_plugins = ["codspeed.testing.plugin"]
+
 # No deadline: a busy machine is not a fault of the code.
 settings.register_profile("default", deadline=None)
 settings.register_profile(
