@@ -1,0 +1,175 @@
+"""What one invocation knows: environment, registry, configuration. Everything on first use."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from codspeed.cli import options as core_options
+from codspeed.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from codspeed.cli.contract import Option
+    from codspeed.cli.reporter import PlainReporter
+    from codspeed.cli.scan import Setting
+    from codspeed.config.project import ProjectConfig
+    from codspeed.config.user import Profile, UserConfig
+    from codspeed.model import RunContext, RunReport, RunRequest, System
+    from codspeed.registry import Registry
+
+
+class App:
+    """The object of every click context, and what a verb of a plugin is built with (`CommandApp`).
+
+    Args:
+        env: The environment this process started with.
+        cwd: The folder it started in.
+    """
+
+    def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
+        self.env = env
+        self.cwd = cwd
+        self.given: dict[str, Setting] = {}
+        self.settings = Settings((), {})
+
+    # --- What there is
+
+    @functools.cached_property
+    def registry(self) -> Registry:
+        """Return the installed plugins."""
+        from codspeed.registry import Registry  # noqa: PLC0415 - costs time
+
+        return Registry(self.env, reserved=core_options.RESERVED)
+
+    @functools.cached_property
+    def system(self) -> System:
+        """Return the facts of this machine."""
+        from codspeed.environment import read_system  # noqa: PLC0415 - costs time
+
+        return read_system(self.env)
+
+    @functools.cached_property
+    def project(self) -> ProjectConfig | None:
+        """Return what codspeed.yml says; None if there is none.
+
+        Raises:
+            ConfigError: If it can't be read or understood.
+        """
+        wanted = self.given.get("config")
+        path = self._find_project() if wanted is None else self.cwd / wanted.value
+        if path is None:
+            return None
+        from codspeed.config.project import load  # noqa: PLC0415 - most projects have no file
+
+        return load(path, core_options.file_keys(self.registry))
+
+    def _find_project(self) -> Path | None:
+        from codspeed.config.discovery import find  # noqa: PLC0415
+
+        return find(self.cwd)
+
+    @functools.cached_property
+    def user(self) -> UserConfig:
+        """Return the user's configuration.
+
+        Raises:
+            ConfigError: If it can't be read or understood.
+        """
+        from codspeed.config import user  # noqa: PLC0415 - only profiles need it
+
+        name = self.given.get("config_name")
+        return user.load(user.locate(self.env, "config" if name is None else name.value))
+
+    def profile_name(self) -> Setting:
+        """Return the name of the profile in use and where it came from."""
+        from codspeed.cli.scan import Setting  # noqa: PLC0415
+        from codspeed.config import session  # noqa: PLC0415
+
+        given = self.given.get("profile")
+        if given is not None:
+            return given
+        remembered = session.profile(self.env)
+        return Setting(remembered, "session") if remembered else Setting("default", "default")
+
+    def profile(self) -> Profile:
+        """Return the profile in use.
+
+        Raises:
+            ConfigError: If there is none of this name.
+        """
+        return self.user.get(self.profile_name().value)
+
+    def settle(self, options: Iterable[Option], given: Mapping[str, Setting]) -> Settings:
+        """Resolve a verb's options; from now on `option` answers with them."""
+        known = (*core_options.GLOBAL, *options)
+        self.settings = Settings(known, {**self.given, **given}, self.project)
+        return self.settings
+
+    # --- CommandApp
+
+    def option(self, name: str) -> Any:
+        """Return the resolved value of an option: flag, environment, codspeed.yml, default."""
+        return self.settings.get(name)
+
+    def context(self) -> RunContext:
+        """Return where we are."""
+        from codspeed.environment import read_context  # noqa: PLC0415 - starts git
+
+        return read_context(self.registry, self.env, self.cwd)
+
+    def data_folder(self) -> Path:
+        """Return where this repository's bundles and index live."""
+        from codspeed.environment import data_folder  # noqa: PLC0415
+
+        return data_folder(self.context(), self.env)
+
+    def run(self, request: RunRequest) -> RunReport:
+        """Measure as `codspeed run` does."""
+        from codspeed.cli.reporter import make_reporter  # noqa: PLC0415
+
+        return self.measure(request, make_reporter(self))
+
+    def measure(self, request: RunRequest, reporter: PlainReporter) -> RunReport:
+        """Measure and tell `reporter`."""
+        from codspeed import orchestrate  # noqa: PLC0415 - only runs need it
+
+        return orchestrate.run(
+            request,
+            registry=self.registry,
+            system=self.system,
+            context=self.context(),
+            reporter=reporter,
+        )
+
+    def labels(self) -> dict[str, str]:
+        """Return the headings of executors by name."""
+        descriptors = self.registry.descriptors("codspeed.executors")
+        return {descriptor.name: descriptor.label for descriptor in descriptors}
+
+    def print(self, renderable: Any) -> None:
+        """Show human text on standard error; rich renderables are drawn."""
+        if isinstance(renderable, str):
+            sys.stderr.write(f"{renderable}\n")
+            return
+        from codspeed.cli.table import console  # noqa: PLC0415 - imports rich
+
+        console(sys.stderr, self.env).print(renderable)
+
+    def write(self, text: str) -> None:
+        """Write data to standard output; a line end is added if there is none."""
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+    def write_json(self, schema: str, data: Mapping[str, Any]) -> None:
+        """Write one JSON document with its schema."""
+        import json  # noqa: PLC0415
+
+        self.write(json.dumps({"schema": schema, **data}, indent=2, default=str))
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Write lines of data."""
+        for line in lines:
+            self.write(line)
