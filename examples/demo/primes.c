@@ -1,4 +1,4 @@
-/* Count the primes below a limit with a sieve. */
+/* Count the primes below a limit with a sieve. Silent, since a benchmark runs it many times. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +25,5 @@ int main(int argc, char **argv) {
         }
     }
     free(composite);
-    printf("%ld primes below %ld\n", count, limit);
-    return 0;
+    return count == 0;
 }
