@@ -259,3 +259,14 @@ def test_removed_bundles_keep_their_results(make: Make, root: Path) -> None:
     selection = use(root, lambda store: store.selection(bundle.manifest.run_id))
 
     assert len(selection.measurements) == 2
+
+
+def test_text_that_is_no_unicode_leaves_out_its_bundle_only(make: Make, root: Path) -> None:
+    whole, odd = make(1), make(2, {"odd": 1.0})
+    results = odd.path / "results.json"
+    results.write_text(results.read_text().replace('"odd"', '"\\ud800"'))
+
+    (problem,) = use(root, lambda store: store.sync())
+
+    assert str(odd.path) in problem
+    assert _run_ids(root) == [whole.manifest.run_id]

@@ -166,3 +166,11 @@ def test_gc_removes_only_what_is_over_the_budget(make: Make, app: Any, run_id: R
 )
 def test_ages_are_words(seconds: int, text: str) -> None:
     assert age(seconds * _SECOND) == text
+
+
+def test_show_of_a_bundle_elsewhere_names_its_place(make: Make, app: Any, tmp_path: Path) -> None:
+    bundle = make(1, folder=tmp_path / "artifact")
+
+    _invoke(app, "store", ["show", str(bundle.path)])
+
+    assert f"bundle: {bundle.path}" in app.shown.replace("\n", "")

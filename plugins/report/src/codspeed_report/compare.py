@@ -124,6 +124,8 @@ def _row(base: Measurement | None, head: Measurement, refused: tuple[str, ...]) 
 
 def _meanings(base: Series, head: Series) -> tuple[str, ...]:
     """Return how two numbers of the same name mean different things."""
+    if base is head:  # the store makes each series once
+        return ()
     meanings = (
         ("measurement model", base.model, head.model),
         ("unit", base.unit, head.unit),

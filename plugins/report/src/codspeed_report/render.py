@@ -20,12 +20,11 @@ from codspeed_report.compare import COMPARED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from codspeed_report.compare import Comparison, Row
     from codspeed_report.resolve import Taken
+    from codspeed_report.rows import RunSummary
     from codspeed_report.selection import Measurement, Run, Selection
-    from codspeed_report.store import RunSummary
 
 # Schemas of the JSON documents. History: 1 first version.
 COMPARE_SCHEMA: Final = "codspeed.compare/1"
@@ -97,18 +96,18 @@ def runs_table(runs: Sequence[RunSummary], *, now_ns: int) -> Table:
     return table
 
 
-def run_text(selection: Selection, path: Path, *, profiles_removed: bool, now_ns: int) -> Text:
+def run_text(taken: Taken, *, profiles_removed: bool, now_ns: int) -> Text:
     """Return what there is to say of one run beside its numbers."""
-    run = selection.run
+    run, path = taken.selection.run, taken.path
     lines = [_introduced(run, "", now_ns=now_ns)]
     if run.variant:
         lines.append(f"variant: {_variant(run.variant)}")
-    for part in selection.parts:
+    for part in taken.selection.parts:
         lines.append(f"{part.mode} ({part.executor}, {part.model or 'no model'}): {part.label}")
         if part.error:
             lines.append(f"  did not end well: {part.error}")
     lines.extend(f"{name}: {value}" for name, value in sorted(run.fingerprint.items()))
-    lines.append(f"bundle: {path}" if path.is_dir() else f"bundle: gone from {path}")
+    lines.append(f"bundle: {path}" if path.exists() else f"bundle: gone from {path}")
     if profiles_removed:
         lines.append("profiles: removed by `codspeed store gc`")
     return Text("\n".join(lines))

@@ -26,10 +26,12 @@ class Taken:
 
     Attributes:
         why: In a few words, to go behind the run's name.
+        path: The bundle; it may be gone.
     """
 
     selection: Selection
     why: str
+    path: Path
 
 
 def pair(store: Store, base: str | None, head: str | None) -> tuple[Taken, Taken]:
@@ -65,14 +67,18 @@ def named(store: Store, text: str, *, other_than: str = "") -> Taken:
         BundleError: If it is a path but no whole bundle.
     """
     if _is_path(text):
-        return Taken(of_bundle(bundles.read(Path(text))), f"the bundle {text}")
+        return Taken(of_bundle(bundles.read(Path(text))), f"the bundle {text}", Path(text))
     found = store.matches(text, other_than=other_than) if text else ()
     if not found:
         raise _unknown(store, text, other_than)
     names = {each.run_id if each.kind == "run" else each.commit or each.branch for each in found}
     if len({each.kind for each in found}) > 1 or (found[0].kind != "branch" and len(names) > 1):
         raise _ambiguous(text, found)
-    return Taken(store.selection(found[0].run_id), _why(text, found))
+    return _stored(store, found[0].run_id, _why(text, found))
+
+
+def _stored(store: Store, run_id: str, why: str) -> Taken:
+    return Taken(store.selection(run_id), why, store.bundles / run_id)
 
 
 def _newest(store: Store, base: str | None) -> Taken:
@@ -83,7 +89,7 @@ def _newest(store: Store, base: str | None) -> Taken:
     if base == newest:
         problem = f"{base} is the newest run: nothing is newer to compare it with"
         raise IncomparableError(problem, hint=_MEASURE)
-    return Taken(store.selection(newest), "the newest run")
+    return _stored(store, newest, "the newest run")
 
 
 def _earlier(store: Store, head: Taken) -> Taken:
@@ -94,10 +100,11 @@ def _earlier(store: Store, head: Taken) -> Taken:
         raise IncomparableError(
             problem, hint="measure again, or name the base: codspeed compare BASE"
         )
-    selection = store.selection(earlier)
-    shared = len(_benchmarks(selection) & _benchmarks(head.selection))
+    taken = _stored(store, earlier, "")
+    shared = len(_benchmarks(taken.selection) & _benchmarks(head.selection))
     total = len(_benchmarks(head.selection))
-    return Taken(selection, f"the newest earlier run that shares benchmarks, {shared} of {total}")
+    why = f"the newest earlier run that shares benchmarks, {shared} of {total}"
+    return attrs.evolve(taken, why=why)
 
 
 def _benchmarks(selection: Selection) -> set[tuple[str, str]]:

@@ -11,31 +11,28 @@ next read. A damaged index is put aside, never deleted.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
 from codspeed import bundle as bundles
 from codspeed.errors import BundleError, StoreError
-from codspeed.model import Comparability, Direction, Kind
-from codspeed_report import schema
+from codspeed_report import rows, schema
 from codspeed_report.failure import UnusableIndexError, explained
-from codspeed_report.retention import folder_bytes
-from codspeed_report.selection import Measurement, Note, Part, Run, Selection, Series, of_bundle
+from codspeed_report.selection import Measurement, Note, Selection, Series, of_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from codspeed.model import Bundle
+    from codspeed_report.rows import RunSummary
 
 T = TypeVar("T")
 
@@ -43,22 +40,6 @@ INDEX: Final = "index.sqlite"
 _LOCK: Final = "index.lock"
 _BUSY_TIMEOUT: Final = 20.0  # seconds another writer may take; one run is stored in milliseconds
 _EVERYTHING: Final = -1  # LIMIT of SQLite
-
-
-@attrs.frozen
-class RunSummary:
-    """A line of `store list`; `profile_bytes` is the size when the run was stored."""
-
-    run_id: str
-    created_ns: int
-    commit: str
-    branch: str
-    dirty: bool
-    variant: Mapping[str, str]
-    exit_code: int
-    profile_bytes: int
-    benchmarks: int
-    modes: tuple[str, ...]
 
 
 @attrs.frozen
@@ -77,6 +58,7 @@ class Store:
 
     root: Path
     database: sqlite3.Connection
+    _series: dict[int, Series] = attrs.field(factory=dict, init=False, repr=False)
 
     @property
     def bundles(self) -> Path:
@@ -84,32 +66,35 @@ class Store:
         return bundles_folder(self.root)
 
     def add(self, bundle: Bundle) -> bool:
-        """Index a bundle that lies in the store; False if its run was there already."""
-        with self._transaction():
-            row = _run_row(bundle)
-            self.database.execute(schema.ADD_FINGERPRINT, row[-2:])
-            cursor = self.database.execute(schema.ADD_RUN, row[:-1])
-            if cursor.rowcount != 1 or cursor.lastrowid is None:
-                return False
-            self._add_contents(cursor.lastrowid, bundle)
-        return True
+        """Index a bundle that lies in the store; False if its run was there already.
+
+        Raises:
+            BundleError: If it holds what a database can't: half characters, numbers of 65 bits.
+        """
+        try:
+            with self._transaction():
+                return self._add(bundle)
+        except (UnicodeEncodeError, OverflowError) as failure:
+            problem = f"{bundle.path} can't be stored: {failure}"
+            raise BundleError(
+                problem, hint="it was not written by codspeed; remove it"
+            ) from failure
 
     def sync(self) -> tuple[str, ...]:
         """Index bundles of the folder that are not known yet; return why some can't be read."""
         known = {folder for (folder,) in self.database.execute("SELECT folder FROM run")}
         problems = []
-        for path in bundles.find(self.bundles):
-            if path.name not in known:
-                try:
-                    self.add(bundles.read(path))
-                except BundleError as failure:
-                    problems.append(f"a bundle is left out of the store: {failure.problem}")
+        for path in _newcomers(self.bundles, known):
+            try:
+                self.add(bundles.read(path))
+            except BundleError as failure:
+                problems.append(f"a bundle is left out of the store: {failure.problem}")
         return tuple(problems)
 
     def runs(self, limit: int = _EVERYTHING) -> tuple[RunSummary, ...]:
         """Return the newest `limit` runs, newest first."""
-        rows = self.database.execute(schema.LIST_RUNS, (limit,))
-        return tuple(_summary(row) for row in rows)
+        found = self.database.execute(schema.LIST_RUNS, (limit,))
+        return tuple(rows.summary(row) for row in found)
 
     def selection(self, run_id: str) -> Selection:
         """Return the numbers of a run.
@@ -123,8 +108,8 @@ class Store:
             raise StoreError(problem, hint="`codspeed store list` shows what is there")
         key = row[:1]
         return Selection(
-            run=_run(row),
-            parts=tuple(_part(part) for part in self.database.execute(schema.READ_PARTS, key)),
+            run=rows.run(row),
+            parts=tuple(rows.part(part) for part in self.database.execute(schema.READ_PARTS, key)),
             measurements=tuple(self._measurements(key)),
             notes=tuple(Note(*note) for note in self.database.execute(schema.READ_NOTES, key)),
         )
@@ -143,9 +128,9 @@ class Store:
         """Return the runs that `text` names, newest first: exactly, or else by prefix."""
         arguments = {"text": text, "other": other_than}
         for query in (schema.MATCH_EXACT, schema.MATCH_PREFIX):
-            rows = self.database.execute(query, arguments).fetchall()
-            if rows:
-                return tuple(Match(*row) for row in rows)
+            found = self.database.execute(query, arguments).fetchall()
+            if found:
+                return tuple(Match(*row) for row in found)
         return ()
 
     def profile_bytes(self) -> int:
@@ -158,18 +143,31 @@ class Store:
         with self._transaction():
             self.database.execute("UPDATE run SET profile_bytes = 0 WHERE run_id = ?", (run_id,))
 
+    def _add(self, bundle: Bundle) -> bool:
+        row = rows.of_run(bundle)
+        self.database.execute(schema.ADD_FINGERPRINT, row[-2:])
+        cursor = self.database.execute(schema.ADD_RUN, row[:-1])
+        if cursor.rowcount != 1 or cursor.lastrowid is None:
+            return False
+        self._add_contents(cursor.lastrowid, bundle)
+        return True
+
     def _add_contents(self, run: int, bundle: Bundle) -> None:
         selection = of_bundle(bundle)
-        variant = _variant(bundle)
-        rows = [_result_row(run, variant, each) for each in selection.measurements]
-        self.database.executemany(schema.ADD_SERIES, [row[0] for row in rows])
-        self.database.executemany(schema.ADD_RESULT, [row[1] for row in rows])
-        self.database.executemany(schema.ADD_PART, _part_rows(run, bundle))
+        variant = rows.variant(bundle)
+        numbers = [rows.of_measurement(run, variant, each) for each in selection.measurements]
+        self.database.executemany(schema.ADD_SERIES, [pair[0] for pair in numbers])
+        self.database.executemany(schema.ADD_RESULT, [pair[1] for pair in numbers])
+        self.database.executemany(schema.ADD_PART, rows.of_parts(run, bundle))
         notes = [(run, note.executor, note.uri, note.text) for note in selection.notes]
         self.database.executemany(schema.ADD_NOTE, notes)
 
     def _measurements(self, key: tuple[int]) -> Iterator[Measurement]:
-        series = {row[0]: _series(row) for row in self.database.execute(schema.READ_SERIES, key)}
+        # Two runs that are compared mostly share their series: each is made once.
+        series = self._series
+        for row in self.database.execute(schema.READ_SERIES, key):
+            if row[0] not in series:
+                series[row[0]] = rows.series(row)
         for number, part, value, *rest in self.database.execute(schema.READ_RESULTS, key):
             yield Measurement(series[number], part, math.nan if value is None else value, *rest)
 
@@ -191,6 +189,14 @@ def bundles_folder(root: Path) -> Path:
     inside = root / "bundles"
     is_flat = root.is_dir() and not inside.is_dir() and bundles.find(root)
     return root if is_flat else inside
+
+
+def _newcomers(folder: Path, known: AbstractSet[str]) -> list[Path]:
+    """Return the bundles in `folder` that are not `known`, oldest first."""
+    # `find` looks into every bundle: 30 ms for 500 of them, which one listing mostly spares.
+    if not folder.is_dir() or all(path.name in known for path in folder.iterdir()):
+        return []
+    return [path for path in bundles.find(folder) if path.name not in known]
 
 
 def use(root: Path, action: Callable[[Store], T]) -> T:
@@ -369,134 +375,3 @@ def _put_aside(root: Path) -> None:
 
 def _files_of(index: Path) -> tuple[Path, ...]:
     return tuple(index.with_name(index.name + suffix) for suffix in ("", "-wal", "-shm"))
-
-
-# --- Records to rows and back --------------------------------------------------------------------
-
-
-def _variant(bundle: Bundle) -> str:
-    return json.dumps(dict(bundle.manifest.variant), sort_keys=True)
-
-
-def _run_row(bundle: Bundle) -> tuple[Any, ...]:
-    manifest, context = bundle.manifest, bundle.manifest.context
-    fields = json.dumps(dict(manifest.fingerprint), sort_keys=True, default=str)
-    return (
-        manifest.run_id,
-        bundle.path.name,
-        manifest.created_ns,
-        context.repository,
-        context.commit,
-        context.commit_time,
-        context.branch,
-        context.base,
-        context.dirty,
-        context.provider,
-        context.event,
-        _variant(bundle),
-        manifest.codspeed,
-        manifest.exit_code,
-        len({(part.executor, each.uri) for part in bundle.results for each in part.benchmarks}),
-        folder_bytes(bundle.path / bundles.PROFILES),
-        hashlib.sha256(fields.encode()).hexdigest(),
-        fields,
-    )
-
-
-def _part_rows(run: int, bundle: Bundle) -> list[tuple[Any, ...]]:
-    return [
-        (
-            run,
-            part.index,
-            part.executor,
-            part.mode,
-            part.model,
-            part.label,
-            part.status,
-            part.interrupted,
-            json.dumps(part.comparability.refuses),
-            json.dumps(part.comparability.warns),
-            part.error,
-            part.error_slug,
-        )
-        for part in bundle.manifest.parts
-    ]
-
-
-def _result_row(
-    run: int, variant: str, measured: Measurement
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Return the rows of ADD_SERIES and ADD_RESULT."""
-    series = measured.series
-    key = (
-        series.uri,
-        series.executor,
-        series.metric,
-        variant,
-        series.model,
-        series.unit,
-        series.kind.value,
-        series.direction.value,
-    )
-    numbers = (measured.value, measured.q1, measured.q3, measured.low, measured.rounds)
-    return (
-        (*key, series.name, series.label, series.headline),
-        (run, measured.part, *numbers, *key),
-    )
-
-
-def _summary(row: tuple[Any, ...]) -> RunSummary:
-    run_id, created, commit, branch, dirty, variant, exit_code, count, size, modes = row
-    return RunSummary(
-        run_id=run_id,
-        created_ns=created,
-        commit=commit,
-        branch=branch,
-        dirty=bool(dirty),
-        variant=json.loads(variant),
-        exit_code=exit_code,
-        profile_bytes=size,
-        benchmarks=count,
-        modes=tuple(modes.split(",")) if modes else (),
-    )
-
-
-def _run(row: tuple[Any, ...]) -> Run:
-    _, run_id, created, commit, branch, dirty, variant, fields, exit_code = row
-    return Run(
-        run_id=run_id,
-        created_ns=created,
-        commit=commit,
-        branch=branch,
-        dirty=bool(dirty),
-        variant=json.loads(variant),
-        fingerprint=json.loads(fields),
-        exit_code=exit_code,
-    )
-
-
-def _part(row: tuple[Any, ...]) -> Part:
-    position, executor, mode, model, label, refuses, warns, error = row
-    comparability = Comparability(tuple(json.loads(refuses)), tuple(json.loads(warns)))
-    return Part(position, executor, mode, model, label, comparability, error)
-
-
-def _series(row: tuple[Any, ...]) -> Series:
-    _, uri, executor, metric, model, unit, kind, direction, name, label, headline = row
-    return Series(
-        uri,
-        executor,
-        metric,
-        model,
-        unit,
-        _KINDS[kind],
-        _DIRECTIONS[direction],
-        name,
-        label,
-        bool(headline),
-    )
-
-
-# Looked up thousands of times; calling the enum class is ten times slower.
-_KINDS: Final = {kind.value: kind for kind in Kind}
-_DIRECTIONS: Final = {direction.value: direction for direction in Direction}

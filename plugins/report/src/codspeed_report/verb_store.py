@@ -12,7 +12,6 @@ from rich.text import Text
 from codspeed.model.quantity import format_value
 from codspeed_report import place, render, retention
 from codspeed_report.resolve import named
-from codspeed_report.store import bundles_folder
 
 if TYPE_CHECKING:
     from codspeed.protocols import CommandApp
@@ -53,16 +52,14 @@ def _show_command(app: CommandApp) -> click.Command:
     @click.argument("run")
     @_JSON
     def command(run: str, *, as_json: bool) -> None:
-        selection = place.reading(app, lambda store: named(store, run)).selection
+        taken = place.reading(app, lambda store: named(store, run))
         if as_json:
-            plain = render.selection_plain(selection)
+            plain = render.selection_plain(taken.selection)
             app.write(render.to_json({"schema": render.SHOW_SCHEMA, **plain}))
             return
-        path = bundles_folder(place.root(app)) / selection.run.run_id
-        is_removed = retention.are_removed(path)
-        now_ns = time.time_ns()
-        app.print(render.run_text(selection, path, profiles_removed=is_removed, now_ns=now_ns))
-        app.print(render.run_table(selection))
+        is_removed = retention.are_removed(taken.path)
+        app.print(render.run_text(taken, profiles_removed=is_removed, now_ns=time.time_ns()))
+        app.print(render.run_table(taken.selection))
 
     return command
 
