@@ -1,0 +1,1 @@
+"""An executor plugin in three small files: `descriptor`, `executor` and `wrapper`."""

@@ -1,0 +1,16 @@
+"""The whole conformance test: about forty rules."""
+
+from __future__ import annotations
+
+import pytest
+from codspeed_example_rusage.descriptor import RusageOptions, descriptor
+from codspeed_example_rusage.executor import RusageExecutor
+
+from codspeed.testing.contract import ExecutorContract
+
+pytestmark = pytest.mark.process
+
+
+class TestRusageExecutor(ExecutorContract):
+    descriptor = pytest.fixture(lambda self: descriptor)
+    executor = pytest.fixture(lambda self: RusageExecutor(RusageOptions()))
