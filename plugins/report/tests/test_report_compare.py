@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import attrs
 import pytest
 
 from codspeed.model import Bundle, Kind
@@ -87,9 +88,13 @@ def test_another_executor_is_another_benchmark(make: Make) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_no_number_is_incomparable(make: Make, value: float) -> None:
-    (row,) = _compared(make(1, {"a": value}), make(2, {"a": 1.0})).rows
+    base, head = of_bundle(make(1, {"a": 1.0})), of_bundle(make(2, {"a": 1.0}))
+    odd = attrs.evolve(base, measurements=(attrs.evolve(base.measurements[0], value=value),))
+
+    (row,) = compare(odd, head).rows
 
     assert row.status is Status.INCOMPARABLE
+    assert row.note == "a value is not a number"
 
 
 def test_a_base_of_zero_has_no_ratio(make: Make) -> None:

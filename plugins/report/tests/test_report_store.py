@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from codspeed import bundle as bundles
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Make = Callable[..., Bundle]
+RunId = Callable[[int], str]
 
 
 def _run_ids(root: Path) -> list[str]:
@@ -106,15 +108,27 @@ def test_a_broken_bundle_is_named_and_stops_nobody(make: Make, root: Path) -> No
     assert _run_ids(root) == [whole.manifest.run_id]
 
 
-def test_values_that_are_no_numbers_survive(make: Make, root: Path) -> None:
-    bundle = make(1, {"a": math.nan, "b": math.inf})
-    _upload(bundle)
+def test_values_that_are_no_numbers_survive(make: Make, root: Path, run_id: RunId) -> None:
+    _upload(make(1, {"a": 1.0}))
+    bundle = _with_value(make(2, {"a": 1.0}), run_id(3), math.nan)
 
-    selection = use(root, lambda store: store.selection(bundle.manifest.run_id))
+    def add(store: Store) -> float:
+        store.add(bundle)
+        return store.selection(run_id(3)).measurements[0].value
 
-    first, second = (measured.value for measured in selection.measurements)
-    assert math.isnan(first)
-    assert math.isinf(second)
+    assert math.isnan(use(root, add))
+
+
+def _with_value(bundle: Bundle, run_id: str, value: float) -> Bundle:
+    (part,) = bundle.results
+    (benchmark,) = part.benchmarks
+    metric = attrs.evolve(benchmark.metrics[0], value=value)
+    benchmarks = (attrs.evolve(benchmark, metrics=(metric,)),)
+    return attrs.evolve(
+        bundle,
+        manifest=attrs.evolve(bundle.manifest, run_id=run_id),
+        results=(attrs.evolve(part, benchmarks=benchmarks),),
+    )
 
 
 @pytest.mark.parametrize("damage", ["garbage", "middle", "empty", "truncated", "older"])
