@@ -275,10 +275,21 @@ def test_removed_bundles_keep_their_results(make: Make, root: Path) -> None:
     assert len(selection.measurements) == 2
 
 
-def test_text_that_is_no_unicode_leaves_out_its_bundle_only(make: Make, root: Path) -> None:
-    whole, odd = make(1), make(2, {"odd": 1.0})
-    results = odd.path / "results.json"
-    results.write_text(results.read_text().replace('"odd"', '"\\ud800"'))
+def test_text_that_is_no_unicode_is_stored_escaped(make: Make, root: Path) -> None:
+    bundle = make(1, {"odd": 1.0})
+    results = bundle.path / "results.json"
+    results.write_text(results.read_text().replace('"odd"', '"\\udc80"'))
+
+    assert use(root, lambda store: store.sync()) == ()
+    selection = use(root, lambda store: store.selection(bundle.manifest.run_id))
+    assert selection.measurements[0].series.uri == "\\udc80"
+    assert selection == of_bundle(bundles.read(bundle.path))
+
+
+def test_a_number_too_big_leaves_out_its_bundle_only(make: Make, root: Path) -> None:
+    whole, odd = make(1), make(2)
+    manifest = odd.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"commit_time": 0', f'"commit_time": {2**70}'))
 
     (problem,) = use(root, lambda store: store.sync())
 

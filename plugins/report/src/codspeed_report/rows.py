@@ -12,7 +12,7 @@ import attrs
 from codspeed import bundle as bundles
 from codspeed.model import Comparability, Direction, Kind
 from codspeed_report.retention import folder_bytes
-from codspeed_report.selection import Measurement, Part, Run, Series
+from codspeed_report.selection import Measurement, Part, Run, Series, readable
 
 if TYPE_CHECKING:
     from codspeed.model import Bundle
@@ -47,11 +47,11 @@ def of_run(bundle: Bundle) -> tuple[Any, ...]:
         manifest.run_id,
         bundle.path.name,
         manifest.created_ns,
-        context.repository,
+        readable(context.repository),
         context.commit,
         context.commit_time,
-        context.branch,
-        context.base,
+        readable(context.branch),
+        readable(context.base),
         context.dirty,
         context.provider,
         context.event,
@@ -74,12 +74,12 @@ def of_parts(run: int, bundle: Bundle) -> list[tuple[Any, ...]]:
             part.executor,
             part.mode,
             part.model,
-            part.label,
+            readable(part.label),
             part.status,
             part.interrupted,
             json.dumps(part.comparability.refuses),
             json.dumps(part.comparability.warns),
-            part.error,
+            readable(part.error),
             part.error_slug,
         )
         for part in bundle.manifest.parts

@@ -138,13 +138,21 @@ def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def readable(text: str) -> str:
+    """Return `text` with what is no Unicode escaped: a database can't hold the rest of a character.
+
+    Arguments and paths of the system may hold such bytes (surrogate escapes, PEP 383).
+    """
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def _run(manifest: Manifest) -> Run:
     context = manifest.context
     return Run(
         run_id=manifest.run_id,
         created_ns=manifest.created_ns,
         commit=context.commit,
-        branch=context.branch,
+        branch=readable(context.branch),
         dirty=context.dirty,
         variant=dict(manifest.variant),
         fingerprint=plain(manifest.fingerprint),
@@ -159,9 +167,9 @@ def _parts(bundle: Bundle) -> tuple[Part, ...]:
             executor=record.executor,
             mode=record.mode,
             model=record.model,
-            label=record.label,
+            label=readable(record.label),
             comparability=record.comparability,
-            error=record.error,
+            error=readable(record.error),
         )
         for record in bundle.manifest.parts
     )
@@ -177,15 +185,15 @@ def _measurements(bundle: Bundle) -> Iterator[Measurement]:
 def _measurement(results: PartResults, benchmark: BenchmarkResult, metric: Metric) -> Measurement:
     statistics = metric.statistics
     series = Series(
-        uri=benchmark.uri,
+        uri=readable(benchmark.uri),
         executor=results.executor,
         metric=metric.name,
         model=results.model,
         unit=metric.unit,
         kind=metric.kind,
         direction=metric.direction,
-        name=benchmark.name,
-        label=metric.label,
+        name=readable(benchmark.name),
+        label=readable(metric.label),
         headline=metric is benchmark.headline,
     )
     return Measurement(
@@ -204,8 +212,8 @@ def _notes(bundle: Bundle) -> Iterator[Note]:
     for results in bundle.results:
         for benchmark in results.benchmarks:
             for text in benchmark.notes:
-                yield Note(results.executor, benchmark.uri, text)
-            key = (results.executor, benchmark.uri)
+                yield Note(results.executor, readable(benchmark.uri), readable(text))
+            key = (results.executor, readable(benchmark.uri))
             if key in seen:
                 text = "measured more than once in this run; the last measurement is shown"
                 yield Note(*key, text)
