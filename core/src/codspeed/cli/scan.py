@@ -24,9 +24,7 @@ LIST: Final = "list"
 # https://semver.org, "Is there a suggested regular expression".
 _NUMBER: Final = r"(?:0|[1-9]\d*)"
 _PRE: Final = rf"(?:{_NUMBER}|\d*[A-Za-z-][0-9A-Za-z-]*)"
-_SEMVER: Final = re.compile(
-    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z.-]+)?"
-)
+_SEMVER: Final = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z.-]+)?"
 
 
 class UnknownOptionError(UsageError):
@@ -281,7 +279,7 @@ def _seconds(text: str) -> float:
 
 
 def _semver(text: str) -> str:
-    if not _SEMVER.fullmatch(text):
+    if not re.fullmatch(_SEMVER, text):
         problem = "it must be a version such as 1.2.3 or 1.0.0-beta.1"
         raise ValueError(problem)
     return text

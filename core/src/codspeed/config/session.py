@@ -8,13 +8,12 @@ not believed.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from codspeed.config.user import write_private
+from codspeed.config.file import write_private
 from codspeed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def remember(kind: str, value: Any, env: Mapping[str, str]) -> None:
     Raises:
         ConfigError: If it can't be written.
     """
+    import json  # noqa: PLC0415 - most runs store and find nothing
+
     folder = _root(env) / kind
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,6 +51,8 @@ def recall(kind: str, env: Mapping[str, str]) -> Any:
     folder = _root(env) / kind
     if not folder.is_dir() or not _is_ours(folder):
         return None
+    import json  # noqa: PLC0415 - most runs find nothing
+
     for pid in _ancestors():
         try:
             path = folder / str(pid)

@@ -6,8 +6,6 @@ writes: an older file is migrated in memory and rewritten when something is save
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from codspeed.config.document import kind, read
+from codspeed.config.file import write_private
 from codspeed.errors import ConfigError
 
 # History: 0 one token at the top level; 1 profiles.
@@ -146,22 +145,3 @@ def _plain(profile: Profile) -> dict[str, Any]:
         "upload-url": profile.upload_url,
     }
     return {key: value for key, value in values.items() if value is not None}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step by one with mode 0600.
-
-    Raises:
-        OSError: If it can't be written; then the old file is untouched.
-    """
-    # mkstemp makes the file 0600 before the first byte is in it.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
