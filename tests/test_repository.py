@@ -36,11 +36,11 @@ def requirement_lines() -> list[str]:
 
 
 def import_names() -> set[str]:
-    return {path.parent.name for path in ROOT.glob("**/src/*/__init__.py") if is_ours(path)}
-
-
-def is_ours(path: Path) -> bool:
-    return ".venv" not in path.parts and ".demo-venv" not in path.parts
+    return {
+        path.parent.name
+        for member in CODE_MEMBERS
+        for path in (ROOT / member / "src").glob("*/__init__.py")
+    }
 
 
 def tracked_files() -> list[Path]:
