@@ -13,3 +13,6 @@ settings.register_profile(
     "soak", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("default")
+
+# A user's suite: it needs pytest-codspeed, which our own environment must not have.
+collect_ignore = ["examples/demo"]
