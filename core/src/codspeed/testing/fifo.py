@@ -18,11 +18,11 @@ RESOURCE: Final = "tests-fifo"
 
 
 @contextlib.contextmanager
-def fifo_lock(*, timeout: float = 60.0) -> Iterator[None]:
+def fifo_lock(*, timeout: float = 25.0) -> Iterator[None]:
     """Keep all other tests of this machine off the fixed FIFO paths.
 
     Args:
-        timeout: Seconds to wait for them.
+        timeout: Seconds to wait for them; less than the time limit of a test.
 
     Raises:
         LockedError: If another test holds on to them for longer; names its process.
