@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """How quickly codspeed starts, beside a bare interpreter, in one interleaved run.
 
 Prints ratios of medians beside the limits of the design. Not a test: a busy machine is not a fault

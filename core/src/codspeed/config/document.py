@@ -70,8 +70,12 @@ def kind(value: Any) -> str:
     return {**names, **numbers}.get(type(value), f"a {type(value).__name__}")
 
 
-def read(path: Path) -> Document:
+def read(path: Path, what: str = "config") -> Document:
     """Read a YAML file.
+
+    Args:
+        path: The file.
+        what: How an error names it.
 
     Raises:
         ConfigError: If it can't be read, is not YAML, or has the same key twice in one mapping.
@@ -81,10 +85,10 @@ def read(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         problem = f"Failed to load config from {path}: {error}"
         raise ConfigError(problem) from error
-    return parse(text, path)
+    return parse(text, path, what)
 
 
-def parse(text: str, path: Path) -> Document:
+def parse(text: str, path: Path, what: str = "config") -> Document:
     """Parse the text of a YAML file; raises as `read` does."""
     import yaml  # noqa: PLC0415 - only where there is a file
 
@@ -97,16 +101,16 @@ def parse(text: str, path: Path) -> Document:
         _collect(node, (), lines, path)
         return Document(path, loader.construct_document(node), lines)
     except yaml.YAMLError as error:
-        raise ConfigError(_syntax_error(path, error)) from error
+        raise ConfigError(_syntax_error(path, error, what)) from error
     finally:
         loader.dispose()
 
 
-def _syntax_error(path: Path, error: Any) -> str:
+def _syntax_error(path: Path, error: Any, what: str) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}: " if mark else ""
     reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"Failed to parse CodSpeed project config at {path}: {where}{reason}"
+    return f"Failed to parse CodSpeed {what} at {path}: {where}{reason}"
 
 
 def _collect(node: Any, place: Place, lines: dict[Place, int], path: Path) -> None:

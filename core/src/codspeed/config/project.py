@@ -94,7 +94,7 @@ def load(path: Path, options: Mapping[str, OptionSpec]) -> ProjectConfig:
     Raises:
         ConfigError: If the file can't be read or says something that is not understood.
     """
-    return check(read(path), options)
+    return check(read(path, "project config"), options)
 
 
 def check(document: Document, options: Mapping[str, OptionSpec]) -> ProjectConfig:
