@@ -1,0 +1,1 @@
+"""Read binaries: symbols, maps, folded stacks; compile small C sources."""

@@ -1,0 +1,1 @@
+"""The CodSpeed service: uploader and login."""

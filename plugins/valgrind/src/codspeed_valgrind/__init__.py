@@ -1,0 +1,1 @@
+"""Simulation mode on Valgrind."""
