@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from codspeed_example_rusage.descriptor import RusageOptions, descriptor
-from codspeed_example_rusage.executor import RusageExecutor
 
 from codspeed.testing.contract import ExecutorContract
+from codspeed_example_rusage.descriptor import RusageOptions, descriptor
+from codspeed_example_rusage.executor import RusageExecutor
 
 pytestmark = pytest.mark.process
 

@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from codspeed_example_rusage.descriptor import RusageOptions
-from codspeed_example_rusage.executor import RECORDS, RusageExecutor
 
 from codspeed.model import Outcome, Rusage
 from codspeed.testing import make_part
+from codspeed_example_rusage.descriptor import RusageOptions
+from codspeed_example_rusage.executor import RECORDS, RusageExecutor
 
 if TYPE_CHECKING:
     from pathlib import Path
