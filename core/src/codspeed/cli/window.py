@@ -63,8 +63,8 @@ class Lines:
 
 
 def _plain(line: str) -> str:
-    text = _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2]).expandtabs(4)
-    return "".join(sign for sign in text if sign.isprintable())
+    text = _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2])
+    return "".join(sign for sign in text if sign.isprintable() or sign == "\t").expandtabs(4)
 
 
 def cells(text: str) -> int:
