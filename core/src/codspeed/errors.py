@@ -179,6 +179,10 @@ class Refused(CodspeedError):  # noqa: N818 - it is an answer to the integration
 
 
 def exit_code(errors: Iterable[CodspeedError]) -> int:
-    """Return the exit code of a run that met `errors`; 0 when there are none."""
+    """Return the exit code of a run that met `errors`; 0 when there are none.
+
+    A code that is not in the table (an error class of a stranger's plugin) counts as 1: a run that
+    met an error never ends with 0.
+    """
     codes = {error.exit_code for error in errors}
-    return next((code for code in EXIT_CODE_PRECEDENCE if code in codes), 0)
+    return next((code for code in EXIT_CODE_PRECEDENCE if code in codes), 1 if codes else 0)

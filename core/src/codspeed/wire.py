@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SHOWN: Final = 40  # characters of a wrong value in an error
+
 # The reference renamed two markers in 4.16.0; readers accept both spellings (spec/executors.md 7).
 _MARKER_NAMES: Final = {
     MarkerKind.SAMPLE_START: "SampleStart",
@@ -38,12 +40,66 @@ _MARKER_KINDS: Final = {name: kind for kind, name in _MARKER_NAMES.items()} | {
 }
 
 
+# What reading a document that is something else may raise.
+_NO_DOCUMENT: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+    msgpack.UnpackException,
+)
+
+
 @functools.cache
 def _converter() -> Converter:
     converter = make_converter()
     converter.register_unstructure_hook(Path, str)
-    converter.register_structure_hook(Path, lambda text, _type: Path(text))
+    converter.register_structure_hook(Path, lambda text, _type: Path(_text(text)))
+    # cattrs converts by default: a missing name would become "None", and 5.7 rounds would be 5.
+    converter.register_structure_hook(str, lambda value, _type: _text(value))
+    converter.register_structure_hook(bool, lambda value, _type: _flag(value))
+    converter.register_structure_hook(
+        int,  # and enums that are numbers
+        lambda value, kind: _whole(value) if kind is int else kind(value),
+    )
+    converter.register_structure_hook(float, lambda value, _type: _number(value))
     return converter
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise _misplaced(value, "text")
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _misplaced(value, "true or false")
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # JSON has one kind of number, and some writers print 3 as 3.0
+    raise _misplaced(value, "a whole number")
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise _misplaced(value, "a number")
+
+
+def _misplaced(value: Any, wanted: str) -> TypeError:
+    return TypeError(f"{_excerpt(value)} where {wanted} belongs")
+
+
+def _excerpt(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def to_plain(record: Any) -> Any:
@@ -64,9 +120,9 @@ def from_plain(
     """
     try:
         return _converter().structure(plain, kind)
-    except (BaseValidationError, ValueError, TypeError, KeyError) as failure:
+    except (BaseValidationError, ValueError, TypeError, KeyError, ArithmeticError) as failure:
         places = (
-            "; ".join(transform_error(failure))
+            "; ".join(transform_error(failure, format_exception=_reason))
             if isinstance(failure, BaseValidationError)
             else str(failure)
         )
@@ -76,9 +132,26 @@ def from_plain(
         ) from failure
 
 
+def _reason(failure: BaseException, _kind: type | None) -> str:
+    """Say one fault; `transform_error` adds the place."""
+    if isinstance(failure, KeyError):
+        return "required field missing"
+    return str(failure)
+
+
 def dump_json(record: Any) -> bytes:
-    """Return `record` as indented UTF-8 JSON that ends with a newline."""
-    return (json.dumps(to_plain(record), indent=2, ensure_ascii=False) + "\n").encode()
+    """Return `record` as indented UTF-8 JSON that ends with a newline.
+
+    Raises:
+        ValueError: If a number is not finite; JSON has no such numbers.
+        TypeError: If a value is of no kind that JSON has.
+    """
+    plain = to_plain(record)
+    try:
+        text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+        return f"{text}\n".encode()
+    except UnicodeEncodeError:  # bytes of an argument that are no UTF-8; escaped, they survive
+        return (json.dumps(plain, indent=2, allow_nan=False) + "\n").encode()
 
 
 def load_json(data: bytes, *, where: str, error: type[CodspeedError] = BundleError) -> Any:
@@ -89,7 +162,7 @@ def load_json(data: bytes, *, where: str, error: type[CodspeedError] = BundleErr
     """
     try:
         return json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as failure:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as failure:
         problem = f"{where} is not JSON: {failure}"
         raise error(problem) from failure
 
@@ -110,13 +183,13 @@ def load_results(data: bytes, *, where: str) -> tuple[PartResults, ...]:
 
 def dump_outcome(outcome: Outcome) -> bytes:
     """Return `outcome` as MessagePack: thousands of rounds stay small."""
-    return msgpack.packb(to_plain(outcome))
+    return msgpack.packb(to_plain(outcome), unicode_errors="surrogatepass")
 
 
 def load_outcome(data: bytes, *, where: str) -> Outcome:
     """Return the outcome in `data`; raises BundleError."""
     try:
-        plain = msgpack.unpackb(data)
+        plain = msgpack.unpackb(data, unicode_errors="surrogatepass")
     except (ValueError, msgpack.UnpackException) as failure:
         problem = f"{where} is not MessagePack: {failure}"
         raise BundleError(problem) from failure
@@ -148,6 +221,6 @@ def load_timestamps(data: bytes, *, where: str) -> Timestamps:
                 for name, ts in marker.items()
             ),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as failure:
+    except _NO_DOCUMENT as failure:
         problem = f"{where} is not an ExecutionTimestamps document: {failure!r}"
         raise BundleError(problem) from failure
