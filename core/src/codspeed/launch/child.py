@@ -1,8 +1,9 @@
 """One child process in a process group of its own, held before its exec until it is released.
 
 `os.fork` is used instead of `subprocess`, because the child must exist, be armed (perf events,
-probes, terminal) and still not run a single instruction of the benchmark. The runner has one
-thread, so forking is safe.
+probes, terminal) and still not run a single instruction of the benchmark. Our own program has one
+thread, so forking is safe (a test counts them); what the child does before its exec imports
+nothing and takes no lock, so that the thread of an instrument does no harm either.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
-from typing import IO, TYPE_CHECKING, Final, NoReturn, Self
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, NoReturn, Self
 
 from codspeed.errors import BenchmarkFailedError
 from codspeed.model import Rusage
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
     from codspeed.model import Launch
 
 # Python ignores these; a benchmark must see what its shell would give it.
-_DEFAULTED_SIGNALS: Final = ("SIGPIPE", "SIGXFSZ", "SIGINT", "SIGTERM", "SIGHUP", "SIGTTOU")
+_IGNORED_BY_PYTHON: Final = ("SIGPIPE", "SIGXFSZ")
+# Until its exec the child must end by these as any program does. Where they are ignored they stay
+# so (nohup, or the background of a script).
+_ENDING_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_NOT_STARTED: Final = 127  # the shell's status for a program that was not found
+_REASON_BYTES: Final = 4096
 _RSS_UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of each system
 
 
@@ -36,6 +44,7 @@ class Child:
         stdout: Read end of the child's standard output.
         stderr: Read end of the child's standard error.
         holds_terminal: The child's group is the terminal's foreground group.
+        is_released: The program was executed.
     """
 
     def __init__(self, pid: int, *, stdout: int, stderr: int, go: int, failure: int) -> None:
@@ -43,6 +52,7 @@ class Child:
         self.stdout = stdout
         self.stderr = stderr
         self.holds_terminal = False
+        self.is_released = False
         self._go = go
         self._failure = failure
         self._released_ns = 0
@@ -55,16 +65,17 @@ class Child:
             BenchmarkFailedError: If the program can't be executed.
         """
         self._released_ns = time.perf_counter_ns()
-        os.write(self._go, b"g")
+        with contextlib.suppress(BrokenPipeError):  # it was killed while it was held
+            os.write(self._go, b"g")
         self._go = _closed(self._go)
-        failure = os.read(self._failure, 16)
+        failure = os.read(self._failure, _REASON_BYTES)
         self._failure = _closed(self._failure)
         if failure:
-            reason = os.strerror(int(failure))
-            problem = f"failed to execute the benchmark process. {program}: {reason}"
+            problem = f"failed to execute the benchmark process. {program}: {failure.decode()}"
             raise BenchmarkFailedError(
                 problem, hint="check the spelling, PATH and --working-directory"
             )
+        self.is_released = True
 
     def has_exited(self) -> bool:
         """Whether the child ended; it is not reaped."""
@@ -72,11 +83,22 @@ class Child:
             return True
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
+    def is_stopped(self) -> bool:
+        """Whether the child was stopped, by Ctrl-Z for instance; tells it once for each stop."""
+        if self._reaped is not None:
+            return False
+        return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+
     def signal_group(self, number: int) -> None:
         """Send a signal to every process of the group; harmless when none is left."""
-        if self._reaped is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+        if self._reaped is not None:
+            return
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            _signal_as_root(self.pid, number)
 
     def reap(self) -> tuple[int, Rusage]:
         """Wait for the end; return the status (minus the signal that ended it) and the usage."""
@@ -117,62 +139,87 @@ def _closed(fd: int) -> int:
     return -1
 
 
+def _signal_as_root(group: int, number: int) -> None:
+    """Signal a group in which nothing is ours any more: a command that runs under sudo."""
+    argv = ("sudo", "--non-interactive", "kill", "-s", str(number), "--", f"-{group}")
+    with contextlib.suppress(OSError):
+        subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
 def spawn(launch: Launch, environment: Mapping[str, str]) -> Child:
     """Fork a child that is held before its exec; see `Child.release`.
 
     Args:
         environment: The whole environment of the child; `launch.env` is set on top of it.
+
+    Raises:
+        BenchmarkFailedError: If no process can be made.
     """
     environment = {**environment, **launch.env}
-    stdout_read, stdout_write = os.pipe()
-    stderr_read, stderr_write = os.pipe()
-    go_read, go_write = os.pipe()
-    failure_read, failure_write = os.pipe()
+    pipes = [os.pipe() for _ in range(4)]
+    (stdout, stdout_write), (stderr, stderr_write), (go_read, go), (failure, failure_write) = pipes
     with _as_file(launch.stdin) as stdin:
-        pid = os.fork()
+        ends = _Ends(stdin, stdout_write, stderr_write, go_read, failure_write)
+        try:
+            pid = os.fork()
+        except OSError as problem:
+            for fd in (fd for pair in pipes for fd in pair):
+                os.close(fd)
+            text = f"failed to execute the benchmark process. {launch.argv[0]}: {problem.strerror}"
+            raise BenchmarkFailedError(text, hint="too many processes, or no memory") from problem
         if pid == 0:
-            _become(launch, environment, stdin, stdout_write, stderr_write, go_read, failure_write)
+            _become(launch, environment, ends)
     for fd in (stdout_write, stderr_write, go_read, failure_write):
         os.close(fd)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)  # in both processes: whoever comes first
-    os.set_blocking(stdout_read, False)
-    os.set_blocking(stderr_read, False)
-    return Child(pid, stdout=stdout_read, stderr=stderr_read, go=go_write, failure=failure_read)
+    os.set_blocking(stdout, False)
+    os.set_blocking(stderr, False)
+    return Child(pid, stdout=stdout, stderr=stderr, go=go, failure=failure)
 
 
-def _become(
-    launch: Launch,
-    environment: Mapping[str, str],
-    stdin: IO[bytes] | None,
-    stdout: int,
-    stderr: int,
-    go: int,
-    failure: int,
-) -> NoReturn:
+class _Ends(NamedTuple):
+    """The child's ends of what connects it with us; no standard input: it inherits ours."""
+
+    stdin: IO[bytes] | None
+    stdout: int
+    stderr: int
+    go: int
+    failure: int
+
+
+def _become(launch: Launch, environment: Mapping[str, str], ends: _Ends) -> NoReturn:
     """Turn the forked process into the benchmark; never returns."""
-    error = 0
+    reason = "unknown"
     try:
-        signal.set_wakeup_fd(-1)
-        for name in _DEFAULTED_SIGNALS:
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        _reset_signals()
         os.setpgid(0, 0)
-        if stdin is not None:
-            os.dup2(stdin.fileno(), 0)
-        os.dup2(stdout, 1)
-        os.dup2(stderr, 2)
+        if ends.stdin is not None:
+            os.dup2(ends.stdin.fileno(), 0)
+        os.dup2(ends.stdout, 1)
+        os.dup2(ends.stderr, 2)
         if launch.cwd is not None:
             os.chdir(launch.cwd)
-        if not os.read(go, 1):
-            os._exit(127)  # the runner died before it released us
+        if not os.read(ends.go, 1):
+            os._exit(_NOT_STARTED)  # the runner died before it released us
         os.execvpe(launch.argv[0], launch.argv, environment)  # noqa: S606 - running commands is what we are for
     except OSError as problem:
-        error = problem.errno or 0
-    except BaseException:  # noqa: BLE001 - nothing may unwind into the parent's stack
-        error = 0
+        reason = os.strerror(problem.errno or 0)
+    except BaseException as problem:  # noqa: BLE001 - nothing may unwind into the parent's stack
+        reason = str(problem) or repr(problem)
     finally:
-        os.write(failure, str(error).encode())
-        os._exit(127)
+        os.write(ends.failure, reason.encode(errors="replace")[:_REASON_BYTES])
+        os._exit(_NOT_STARTED)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for name in _IGNORED_BY_PYTHON:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for name in _ENDING_SIGNALS:
+        number = getattr(signal, name)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -192,7 +239,7 @@ def terminal_for(child: Child) -> Iterator[None]:
 
     Nothing happens if standard input is no terminal or we are not in its foreground.
     """
-    if not _is_foreground():
+    if threading.current_thread() is not threading.main_thread() or not _is_foreground():
         yield
         return
     previous = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # else taking it back would stop us
@@ -205,6 +252,19 @@ def terminal_for(child: Child) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.tcsetpgrp(0, os.getpgrp())
         signal.signal(signal.SIGTTOU, previous)
+
+
+def suspend_with(child: Child) -> None:
+    """Stop this process as the terminal stopped the child; returns when both go on.
+
+    Else Ctrl-Z would leave the user with a terminal in which nobody listens.
+    """
+    with contextlib.suppress(OSError):
+        os.tcsetpgrp(0, os.getpgrp())
+    os.killpg(0, signal.SIGTSTP)  # not SIGSTOP: without a shell to resume us it has no effect
+    with contextlib.suppress(OSError):
+        os.tcsetpgrp(0, child.pid)
+    child.signal_group(signal.SIGCONT)
 
 
 def _is_foreground() -> bool:

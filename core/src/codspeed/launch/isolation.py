@@ -28,8 +28,13 @@ if TYPE_CHECKING:
     from codspeed.model import Launch, System
 
 _HOOK_FOLDER: Final = Path("/usr/local/bin")
+_STDERR: Final = 2
 _SYSTEMD_RUNS: Final = Path("/run/systemd/system")  # sd_booted(3)
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# bash refuses to set these, and would count its own shell level and last word.
+_OWNED_BY_BASH: Final = frozenset({
+    "BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "SHLVL", "UID", "_",
+})  # fmt: skip
 
 
 class IsolationKind(enum.Enum):
@@ -105,8 +110,8 @@ def isolated(
                 launch, argv=elevated(scope, announce=announce, interactive=interactive)
             )
             return
-        _run_hook(hooks / "codspeed-pre-bench", str(os.getpid()))
         try:
+            _run_hook(hooks / "codspeed-pre-bench", str(os.getpid()))
             yield attrs.evolve(launch, argv=(str(hooks / "codspeed-wrap-bench"), *leaf))
         finally:
             _run_hook(hooks / "codspeed-post-bench")
@@ -125,20 +130,19 @@ def _environment_file(environment: Mapping[str, str]) -> Iterator[str]:
     lines = [
         f"export {name}={shlex.quote(value)}\n"
         for name, value in environment.items()
-        if _VARIABLE_NAME.fullmatch(name)
+        if _VARIABLE_NAME.fullmatch(name) and name not in _OWNED_BY_BASH
     ]
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="codspeed-env-", suffix=".sh", errors="surrogateescape"
-    ) as file:
-        file.writelines(lines)
+    with tempfile.NamedTemporaryFile(prefix="codspeed-env-", suffix=".sh") as file:
+        file.write(os.fsencode("".join(lines)))
         file.flush()
         yield file.name
 
 
 def _run_hook(*argv: str | Path) -> None:
-    """Run a hook of the machine, best effort."""
+    """Run a hook of the machine, best effort; what it says is no data, so it goes to stderr."""
     with contextlib.suppress(OSError):
-        subprocess.run([str(word) for word in argv], stdin=subprocess.DEVNULL, check=False)
+        words = [str(word) for word in argv]
+        subprocess.run(words, stdin=subprocess.DEVNULL, stdout=_STDERR, check=False)
 
 
 def _is_executable_file(path: Path) -> bool:

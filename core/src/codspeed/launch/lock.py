@@ -48,26 +48,43 @@ def hold(
     path = lock_path(resource, temp)
     operation = fcntl.LOCK_SH if sharing is Sharing.SHARED else fcntl.LOCK_EX
     deadline = time.monotonic() + timeout
-    fd = _open(path)
+    announced = False
+    while (fd := _acquired(path, operation)) is None:
+        holder = _holder(path)
+        if time.monotonic() >= deadline:
+            problem = f"{resource} is held by {holder}"
+            hint = "wait for it to end, or allow more time with --lock-timeout SECONDS"
+            raise LockedError(problem, hint=hint)
+        if not announced:
+            waiting(holder)
+            announced = True
+        time.sleep(_RETRY_S)
     try:
-        announced = False
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(fd, operation | fcntl.LOCK_NB)
-                break
-            holder = _holder(fd)
-            if time.monotonic() >= deadline:
-                problem = f"{resource} is held by {holder}"
-                hint = "wait for it to end, or allow more time with --lock-timeout SECONDS"
-                raise LockedError(problem, hint=hint)
-            if not announced:
-                waiting(holder)
-                announced = True
-            time.sleep(_RETRY_S)
         _sign(fd)
         yield
     finally:
         os.close(fd)
+
+
+def _acquired(path: Path, operation: int) -> int | None:
+    """Return the locked file, or None if somebody else holds it."""
+    import fcntl  # noqa: PLC0415 - see above
+
+    fd = _open(path)
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(fd, operation | fcntl.LOCK_NB)
+        if _is_still(path, fd):
+            return fd
+    os.close(fd)
+    return None
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    """Whether others find the file that we locked; something may have cleaned the folder."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except OSError:
+        return False
 
 
 def _open(path: Path) -> int:
@@ -99,9 +116,9 @@ def _sign(fd: int) -> None:
         os.pwrite(fd, f"{os.getpid()} {os.getuid()}\n".encode(), 0)
 
 
-def _holder(fd: int) -> str:
+def _holder(path: Path) -> str:
     try:
-        pid, uid = os.pread(fd, 64, 0).split()
+        pid, uid = path.read_bytes().split()
         return f"process {int(pid)} of user {_user_name(int(uid))}"
     except (OSError, ValueError):
         return "another process"
