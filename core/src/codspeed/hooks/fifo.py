@@ -77,27 +77,44 @@ def opened(paths: FifoPaths) -> Iterator[FifoPair]:
     with contextlib.ExitStack() as stack:
         fds = []
         for path in (paths.ctl, paths.ack):
-            _make(path)
-            stack.callback(_remove_own, path, path.lstat().st_ino)
+            _clear(path)
+            stack.callback(_remove_own, path, _make(path))
             # O_RDWR: opening does not wait for the other side, and its going away is no end of
             # file.
-            fds.append(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            fds.append(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
             stack.callback(os.close, fds[-1])
         yield FifoPair(*fds)
 
 
-def _make(path: Path) -> None:
+def _clear(path: Path) -> None:
+    """Remove a FIFO that a dead run left."""
     with contextlib.suppress(FileNotFoundError):
         _refuse_served(path)
+        owner = _owner(path)
         try:
-            path.unlink()
+            path.unlink(missing_ok=True)
         except OSError as failure:
-            owner = _owner(path)
             problem = f"{path} belongs to user {owner} and can't be replaced: {failure.strerror}"
             raise LockedError(problem, hint=f"ask {owner} or root to remove it") from failure
-    # 0600: only the user as whom the benchmark runs may speak with us; whatever the umask.
-    os.mkfifo(path, 0o600)
-    path.chmod(0o600)
+
+
+def _make(path: Path) -> int:
+    """Make a FIFO and return its inode number."""
+    try:
+        # 0600: only the user as whom the benchmark runs may speak with us; whatever the umask.
+        os.mkfifo(path, 0o600)
+        path.chmod(0o600)
+    except FileExistsError as failure:
+        problem = f"{path} was made by somebody else just now"
+        raise LockedError(
+            problem, hint="another benchmark runner is active; try again"
+        ) from failure
+    except OSError as failure:
+        problem = f"{path} can't be made: {failure.strerror}"
+        raise LockedError(
+            problem, hint="integrations need that path; make it writable"
+        ) from failure
+    return path.lstat().st_ino
 
 
 def _refuse_served(path: Path) -> None:
@@ -109,7 +126,7 @@ def _refuse_served(path: Path) -> None:
         problem = f"{path} is not a FIFO"
         raise LockedError(problem, hint="remove it; integrations need that path")
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
     except OSError:
         return
     problem = f"{path} is in use by {_reader(path)}"

@@ -2,7 +2,8 @@
 
 Nothing is polled. The child's end shows on a pidfd, a signal on the wake-up pipe, and timers bound
 the wait. While a benchmark window is open the loop only acknowledges and drains: no redraw, no
-analysis.
+analysis. In each turn of the loop the FIFO is served first, and every source is read at most once,
+so that a flood of output neither delays an answer nor fills the memory.
 """
 
 from __future__ import annotations
@@ -16,21 +17,27 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from codspeed.errors import BenchmarkFailedError, CodspeedError, FramingError, ProtocolError
 from codspeed.hooks.codec import Decoder, Err, encode
 from codspeed.hooks.fifo import FifoPair, FifoPaths, opened
 from codspeed.hooks.state import Conversation
-from codspeed.launch.child import Child, spawn, terminal_for
+from codspeed.launch.child import Child, spawn, suspend_with, terminal_for
+from codspeed.launch.privilege import elevated
 from codspeed.model import Outcome, Reporter
 from codspeed.protocols import Hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
 
     from codspeed.model import IntegrationMode, Launch, System
 
 _OUTPUT_BYTES: Final = 1 << 16
+# What the child wrote before its end is at most a pipe full (default limit of pipe(7)); without a
+# bound, whoever inherited the pipe could keep us reading.
+_LEFTOVER_READS: Final = (1 << 20) // _OUTPUT_BYTES
 _FRAME_TIMEOUT_S: Final = 2.0  # design 4: a frame incomplete for that long is lost framing
 _TICK_S: Final = 0.2
 # After a refusal the client gets the time to say so and to end by itself.
@@ -109,7 +116,7 @@ class FifoSession:
         combined = _Around(self._around, hooks or Hooks(), self._reporter, self._pids)
         with contextlib.ExitStack() as stack:
             fifos = None if self._mode is None else stack.enter_context(opened(self._paths))
-            child = stack.enter_context(spawn(launch, self.environment))
+            child = stack.enter_context(spawn(self._privileged(launch), self.environment))
             self._pids.add(child.pid)
             conversation = Conversation(
                 combined,
@@ -124,30 +131,43 @@ class FifoSession:
             stack.enter_context(loop.prepared(self._watched))
             combined.spawned(child.pid)
             child.release(launch.argv[0])
+            stack.callback(self._keep, child, conversation, loop)
             loop.run()
-            return self._outcome(child, conversation, loop)
+            conversation.abandon()
+        return self._judged(conversation.ended or loop.failure)
 
-    def _outcome(self, child: Child, conversation: Conversation, loop: _Loop) -> Outcome:
-        if loop.stopping is not None:
-            child.signal_group(
-                signal.SIGKILL
-            )  # stragglers; the leader is a zombie that still holds the group's id
+    def _privileged(self, launch: Launch) -> Launch:
+        if not launch.sudo:
+            return launch
+        interactive = "CI" not in self.system.env
+        argv = elevated(launch.argv, announce=self.note, interactive=interactive)
+        return attrs.evolve(launch, argv=argv)
+
+    def _keep(self, child: Child, conversation: Conversation, loop: _Loop) -> None:
+        """End the child and remember what was measured, also when a callback failed."""
+        if loop.stopping is not None or not child.has_exited():
+            # Stragglers too; a leader that ended still holds the group's id.
+            child.signal_group(signal.SIGKILL)
         status, rusage = child.reap()
-        conversation.abandon()
         integration, windows, timestamps = conversation.finish()
-        interrupted = loop.interrupted or (child.holds_terminal and status in _EXITED_BY_SIGINT)
         self.partial = Outcome(
             status=status,
-            interrupted=interrupted,
+            interrupted=loop.interrupted or (child.holds_terminal and status in _EXITED_BY_SIGINT),
             rusage=rusage,
             integration=integration,
             windows=windows,
             timestamps=timestamps,
         )
-        failure = conversation.ended or loop.failure
-        if failure is not None and not interrupted:
-            raise failure
-        return self.partial
+
+    def _judged(self, failure: CodspeedError | None) -> Outcome:
+        outcome = self.partial
+        assert outcome is not None, "set when the child ended"
+        if failure is None:
+            return outcome
+        if outcome.interrupted:
+            self._reporter.warning(failure.problem)
+            return outcome
+        raise failure
 
 
 class _Around(Hooks):
@@ -168,14 +188,19 @@ class _Around(Hooks):
         self._inner.integration(name, version)
 
     def started(self) -> None:
-        self._reporter.window(is_open=True)
-        self._outer.started()
-        self._inner.started()
+        with contextlib.ExitStack() as undo:
+            self._reporter.window(is_open=True)
+            undo.callback(self._reporter.window, is_open=False)
+            self._outer.started()
+            undo.callback(self._outer.stopped)
+            self._inner.started()
+            undo.pop_all()
 
     def stopped(self) -> None:
-        self._inner.stopped()
-        self._outer.stopped()
-        self._reporter.window(is_open=False)
+        with contextlib.ExitStack() as rest:  # each is told, also when one before it fails
+            rest.callback(self._reporter.window, is_open=False)
+            rest.callback(self._outer.stopped)
+            self._inner.stopped()
 
     def benchmark(self, pid: int, uri: str) -> None:
         self._pids.add(pid)
@@ -212,6 +237,7 @@ class _Loop:
         self._step_deadline = 0.0
         self._next_tick = 0.0
         self._exited = False
+        self._is_deaf = False
 
     @contextlib.contextmanager
     def prepared(self, watched: Mapping[int, Callable[[], None]]) -> Iterator[None]:
@@ -232,66 +258,106 @@ class _Loop:
     def run(self) -> None:
         """Wait and serve until the child has exited; then take what it had already written."""
         while not self._exited:
-            for key, _events in self._selector.select(self._timeout()):
-                key.data()
+            ready = [key for key, _events in self._selector.select(self._timeout())]
+            if any(key.data == self._on_frames for key in ready):
+                self._on_frames()
+            for key in ready:
+                if key.data != self._on_frames:
+                    key.data()
             self._on_time()
-        self._on_frames()
-        self._pump(self._child.stdout, "stdout")
-        self._pump(self._child.stderr, "stderr")
+        self._take_leftovers()
 
-    def _register(self, fd: int, ready: Callable[[], None]) -> None:
+    def _take_leftovers(self) -> None:
+        for _ in range(_LEFTOVER_READS):
+            if self._fifos is None or not self._on_frames():
+                break
+        for fd, stream in ((self._child.stdout, "stdout"), (self._child.stderr, "stderr")):
+            for _ in range(_LEFTOVER_READS):
+                if not self._pump(fd, stream):
+                    break
+
+    def _register(self, fd: int, ready: Callable[[], object]) -> None:
         self._selector.register(fd, selectors.EVENT_READ, ready)
 
     def _on_exit(self) -> None:
         self._exited = True
 
-    def _on_frames(self) -> None:
-        if self._fifos is None or self.failure is not None:
-            return
-        while data := self._fifos.read():
-            try:
-                for command in self._decoder.feed(data):
-                    self._fifos.write(encode(self._conversation.answer(command)))
-            except FramingError as lost:
-                self._lose_framing(lost)
-                return
-            except ProtocolError as failure:
-                self._fail(failure)
-                return
-            if self._conversation.ended is not None:
-                self._fail(self._conversation.ended)
-                return
-        self._frame_deadline = (
-            time.monotonic() + _FRAME_TIMEOUT_S if self._decoder.pending else None
-        )
+    def _on_frames(self) -> bool:
+        """Answer what has arrived; return whether there was anything."""
+        if self._fifos is None or self._is_deaf:
+            return False
+        data = self._fifos.read()
+        if not data:
+            return False
+        answered = False
+        try:
+            for command in self._decoder.feed(data):
+                self._fifos.write(encode(self._conversation.answer(command)))
+                answered = True
+        except FramingError as lost:
+            self._lose_framing(lost)
+        except ProtocolError as failure:
+            self._fail(failure, is_deaf=True)
+        else:
+            self._mind_the_rest(is_new=answered)
+            if self._conversation.ended is not None and self.failure is None:
+                self._fail(self._conversation.ended, is_deaf=False)
+        return True
 
-    def _lose_framing(self, lost: CodspeedError) -> None:
-        self._reporter.debug(f"bytes on the FIFO: {self._decoder.pending.hex(' ')}")
+    def _mind_the_rest(self, *, is_new: bool) -> None:
+        """Give an incomplete frame its time: from its first byte, not from its latest."""
+        if not self._decoder.pending:
+            self._frame_deadline = None
+        elif is_new or self._frame_deadline is None:
+            self._frame_deadline = time.monotonic() + _FRAME_TIMEOUT_S
+
+    def _lose_framing(self, lost: FramingError) -> None:
+        self._reporter.debug(f"bytes on the FIFO: {lost.offending}")
         if self._fifos is not None:
             with contextlib.suppress(ProtocolError):
                 self._fifos.write(encode(Err()))
-        self._fail(lost)
+        self._fail(lost, is_deaf=True)
 
-    def _fail(self, failure: CodspeedError) -> None:
-        self.failure = failure
+    def _fail(self, failure: CodspeedError, *, is_deaf: bool) -> None:
+        """Stop the child.
+
+        Args:
+            failure: Why.
+            is_deaf: What follows on the FIFO can't be understood; else it is answered Err.
+        """
+        self.failure = self.failure or failure
         self._frame_deadline = None
-        if self._fifos is not None:
-            self._selector.unregister(self._fifos.ctl)  # nobody reads it any more
-        self._stop(_REFUSED_STEPS)
+        if is_deaf and self._fifos is not None:
+            self._is_deaf = True
+            self._selector.unregister(self._fifos.ctl)
+        if self.stopping is None:
+            self._stop(_REFUSED_STEPS)
 
-    def _pump(self, fd: int, stream: str) -> None:
-        """Hand on what the child wrote."""
+    def _pump(self, fd: int, stream: str) -> bool:
+        """Hand on what the child wrote; return whether there may be more."""
         try:
-            while data := os.read(fd, _OUTPUT_BYTES):
-                self._reporter.output(data, stream=stream)
+            data = os.read(fd, _OUTPUT_BYTES)
         except BlockingIOError:
-            return
+            return False
+        if data:
+            self._reporter.output(data, stream=stream)
+            return True
         with contextlib.suppress(KeyError):
             self._selector.unregister(fd)  # end of file: it would be readable for ever
+        return False
 
     def _on_signal(self, wakeup: socket.socket) -> None:
-        with contextlib.suppress(BlockingIOError):
-            wakeup.recv(64)
+        """Act on signals; other code may have handlers for others, which arrive here too."""
+        try:
+            numbers = set(wakeup.recv(64))
+        except BlockingIOError:
+            return
+        if signal.SIGCHLD in numbers and self._child.holds_terminal and self._child.is_stopped():
+            suspend_with(self._child)
+        if not numbers.isdisjoint(_numbers(_STOP_SIGNALS)):
+            self._interrupt()
+
+    def _interrupt(self) -> None:
         self.interrupted = True
         if self.stopping is None:
             self._stop(_INTERRUPT_STEPS)
@@ -305,8 +371,7 @@ class _Loop:
     def _on_time(self) -> None:
         now = time.monotonic()
         if self._frame_deadline is not None and now >= self._frame_deadline:
-            problem = f"a frame on the FIFO stayed incomplete for {_FRAME_TIMEOUT_S:.0f} s"
-            self._lose_framing(FramingError(problem, hint=LOST_FRAMING_HINT))
+            self._lose_framing(self._decoder.stalled(_FRAME_TIMEOUT_S))
         if self.stopping and now >= self._step_deadline:
             _delay, number = self.stopping.pop(0)
             self._child.signal_group(number)
@@ -326,9 +391,8 @@ class _Loop:
         return max(0.0, min(due) - time.monotonic()) if due else None
 
 
-LOST_FRAMING_HINT: Final = (
-    "two processes wrote into the FIFO at once? run the benchmarks serially (pytest-xdist: -n0)"
-)
+def _numbers(names: Iterable[str]) -> list[int]:
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 @contextlib.contextmanager
@@ -341,8 +405,13 @@ def _wakeup_descriptor() -> Iterator[socket.socket]:
         if threading.current_thread() is not threading.main_thread():
             yield reader  # only the main thread gets signals; other callers handle them
             return
-        numbers = [getattr(signal, name) for name in _STOP_SIGNALS]
-        handlers = {number: signal.signal(number, _noted) for number in numbers}
+        handled = [
+            number
+            for number in _numbers(_STOP_SIGNALS)
+            if signal.getsignal(number) is not signal.SIG_IGN  # nohup, or a script's background
+        ]
+        handled += _numbers(["SIGCHLD"])  # never ignored: a child's status would be lost
+        handlers = {number: signal.signal(number, _noted) for number in handled}
         previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         try:
             yield reader
@@ -362,20 +431,20 @@ def _exit_descriptor(child: Child) -> Iterator[int]:
 
     A pidfd; where there is none, a pipe that a waiting thread closes.
     """
-    if hasattr(os, "pidfd_open"):  # Linux
-        pidfd = os.pidfd_open(child.pid)
-        try:
-            yield pidfd
-        finally:
-            os.close(pidfd)
-        return
-    reader, writer = os.pipe()
-    waiter = threading.Thread(target=_close_at_exit, args=(child.pid, writer), daemon=True)
-    waiter.start()
+    fd = _pidfd(child.pid)
     try:
-        yield reader
+        yield fd
     finally:
-        os.close(reader)
+        os.close(fd)
+
+
+def _pidfd(pid: int) -> int:
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # Linux before 5.3, or a container that forbids it
+            return os.pidfd_open(pid)
+    reader, writer = os.pipe()
+    threading.Thread(target=_close_at_exit, args=(pid, writer), daemon=True).start()
+    return reader
 
 
 def _close_at_exit(pid: int, writer: int) -> None:
