@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from codspeed import bundle
-from codspeed.errors import CodspeedError, exit_code
+from codspeed.errors import CodspeedError, InterruptedRunError, exit_code
 from codspeed.model import Bundle, RunReport
-from codspeed.orchestrate.select import crash, made, uploader_plugins
+from codspeed.orchestrate import interrupt
+from codspeed.orchestrate.select import blaming, made, uploader_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +40,7 @@ def upload(
         PluginError: If an uploader is unknown or broken.
     """
     found = bundle.read(path)
-    plugins = uploader_plugins(registry, uploaders, context, plugin_options)
+    plugins = uploader_plugins(registry, uploaders, context, plugin_options, warn=reporter.warning)
     errors, lines = hand_over(found, plugins, plugin_options, reporter)
     reporter.finished(found, lines)
     return RunReport(found, tuple(errors), exit_code(errors))
@@ -47,7 +49,7 @@ def upload(
 def hand_over(
     kept: Bundle, uploaders: Sequence[Plugin], values: Mapping[str, Any], reporter: Reporter
 ) -> tuple[list[CodspeedError], list[str]]:
-    """Give the bundle to each uploader; one that fails does not stop the next.
+    """Give the bundle to each uploader; one that fails does not stop the next, Ctrl-C does.
 
     Returns:
         What failed, and a line for each that took it.
@@ -56,21 +58,29 @@ def hand_over(
     lines: list[str] = []
     for plugin in uploaders:
         try:
-            lines.append(_hand_to(plugin, kept, values, reporter))
+            with interrupt.raised():
+                lines += _hand_to(plugin, kept, values, reporter)
         except CodspeedError as failure:
             errors.append(failure)
-        except Exception as failure:  # noqa: BLE001 - the guard around plugins
-            errors.append(crash(plugin, failure))
-        else:
-            continue
-        reporter.error(errors[-1])
+            reporter.error(failure)
+        except KeyboardInterrupt:
+            hint = f"the bundle is whole; later: codspeed upload {shlex.quote(str(kept.path))}"
+            errors.append(InterruptedRunError(f"interrupted at uploader {plugin.name}", hint=hint))
+            reporter.error(errors[-1])
+            break
     return errors, lines
 
 
-def _hand_to(plugin: Plugin, kept: Bundle, values: Mapping[str, Any], reporter: Reporter) -> str:
-    uploader = made(plugin, values)
-    receipt = uploader.upload(_acceptable(kept, uploader.accepts, plugin.name, reporter))
-    return f"{receipt.message} {receipt.url}".rstrip()
+def _hand_to(
+    plugin: Plugin, kept: Bundle, values: Mapping[str, Any], reporter: Reporter
+) -> list[str]:
+    with blaming(plugin):
+        uploader = made(plugin, values)
+        taken = _acceptable(kept, uploader.accepts, plugin.name, reporter)
+        if kept.manifest.parts and not taken.manifest.parts:
+            return []  # each part was refused, with a line
+        receipt = uploader.upload(taken)
+        return [f"{receipt.message} {receipt.url}".rstrip()]
 
 
 def _acceptable(

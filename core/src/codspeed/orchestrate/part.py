@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from codspeed import wire
 from codspeed.errors import (
     CodspeedError,
     InterruptedRunError,
     NoBenchmarksError,
+    ResultsError,
     ToolError,
     UsageError,
 )
@@ -18,6 +21,8 @@ from codspeed.hooks.session import FifoSession, failed
 from codspeed.launch import lock
 from codspeed.launch.environment import inherited, injected
 from codspeed.model import (
+    ArchiveKind,
+    Comparability,
     Entrypoint,
     ExecTarget,
     Launch,
@@ -28,18 +33,19 @@ from codspeed.model import (
     RunRequest,
     System,
 )
-from codspeed.orchestrate.select import crash, harness_plugin, made
-from codspeed.protocols import Executor, Hooks
+from codspeed.orchestrate import interrupt
+from codspeed.orchestrate.select import blaming, harness_plugin, made
+from codspeed.protocols import Executor, Hooks, Instrument
 from codspeed.registry import Plugin, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from codspeed.model import (
         BenchmarkResult,
         Sharing,
     )
-    from codspeed.protocols import Instrument, Target
+    from codspeed.protocols import Target
 
 # The reference's sentence (spec/executors.md 1.11), for every executor.
 NO_BENCHMARKS: Final = (
@@ -84,6 +90,7 @@ class Measurement:
         executor: None until the plugin could be loaded.
         results: None if none could be read.
         errors: What went wrong, in order.
+        is_measured: The command ran, at least in part: there may be results.
     """
 
     part: RunPart
@@ -96,17 +103,42 @@ class Measurement:
     executor: Executor | None = None
     results: PartResults | None = None
     errors: list[CodspeedError] = attrs.field(factory=list)
+    is_measured: bool = False
+    archive: str = ArchiveKind.PLAIN.value
+    comparability: Comparability = attrs.field(factory=Comparability)
+    _instruments: list[tuple[Plugin, Instrument]] = attrs.field(factory=list)
 
     def measure(self) -> None:
-        """Run and read; never raises a `CodspeedError`, it is in `errors` instead."""
-        try:
-            self.executor = made(self.plugin, self.request.plugin_options)
+        """Run and read; what goes wrong is not raised but in `errors`."""
+        with self._guarded():
+            self._load()
+        if self.executor is None:
+            return
+        with self._guarded():
             self._run(self.executor)
-            self._read(self.executor)
+        if self.is_measured:
+            with self._guarded():
+                self._read(self.executor)
+
+    def _load(self) -> None:
+        executor = made(self.plugin, self.request.plugin_options)
+        # Asked for now: a plugin that fails here must not fail when the bundle is written.
+        self.archive = executor.archive.value
+        self.comparability = wire.from_plain(
+            wire.to_plain(executor.comparability()), Comparability, where="comparability()"
+        )
+        self.executor = executor
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """No part is lost by a failure in one step of it, nor by Ctrl-C."""
+        try:
+            with interrupt.raised(), blaming(self.plugin):
+                yield
         except CodspeedError as failure:
             self.fail(failure)
-        except Exception as failure:  # noqa: BLE001 - the guard around plugins: no part lost by theirs
-            self.fail(crash(self.plugin, failure))
+        except KeyboardInterrupt:
+            self.fail(InterruptedRunError("interrupted", hint="finished benchmarks are kept"))
 
     def fail(self, failure: CodspeedError) -> None:
         """Note what went wrong; the first failure of a part is the one that is kept with it."""
@@ -120,6 +152,7 @@ class Measurement:
         if self.request.skip_run:
             model = executor.measurement_model(self.part, Outcome(status=0))
             self.part = attrs.evolve(self.part, model=model)
+            self.is_measured = True
             return
         if not self.request.skip_setup:
             ensure_tools(executor, self.system, self.reporter)
@@ -141,17 +174,22 @@ class Measurement:
             self._conclude(executor, session)
 
     def _conclude(self, executor: Executor, session: FifoSession) -> None:
-        try:
-            outcome = executor.measure(self.part, session)
-        except CodspeedError as failure:
-            if session.partial is None:
-                raise
-            self.fail(failure)
-            outcome = session.partial
+        """Measure, and keep what was measured also when the executor failed after it."""
+        whole: list[Outcome] = []
+        with self._guarded():
+            whole.append(executor.measure(self.part, session))
+        outcome = whole[0] if whole else session.partial
+        if outcome is None:
+            return
+        self.is_measured = True
+        self.part = attrs.evolve(self.part, outcome=outcome)
         for note in outcome.notes:
             self.reporter.info(note)
+        self._judge(outcome)
         model = executor.measurement_model(self.part, outcome)
-        self.part = attrs.evolve(self.part, outcome=outcome, model=model)
+        self.part = attrs.evolve(self.part, model=model)
+
+    def _judge(self, outcome: Outcome) -> None:
         if outcome.interrupted:
             self.fail(InterruptedRunError("interrupted", hint="finished benchmarks are kept"))
         elif not self.part.error and (bad_end := failed(outcome)) is not None:
@@ -200,18 +238,19 @@ class Measurement:
 
     def _instrumented(self, stack: contextlib.ExitStack, environment: dict[str, str]) -> Hooks:
         """Start the instruments; they are stopped with `stack`, on every path."""
-        instruments = self._instruments()
-        hooks = [stack.enter_context(instrument.run(self.part)) for instrument in instruments]
-        for instrument in instruments:
-            environment.update(instrument.environment(self.part))
-            launch = instrument.wrap(self.part, self.part.launch)
+        plugins = [
+            self.registry.get("codspeed.instruments", name) for name in self.request.instruments
+        ]
+        hooks: list[tuple[Plugin, Hooks]] = []
+        for plugin in plugins:
+            instrument = made(plugin, self.request.plugin_options)
+            with blaming(plugin):
+                hooks.append((plugin, stack.enter_context(_stopped(plugin, instrument, self))))
+                environment.update(instrument.environment(self.part))
+                launch = instrument.wrap(self.part, self.part.launch)
             self.part = attrs.evolve(self.part, launch=launch)
+            self._instruments.append((plugin, instrument))
         return _Chain(hooks)
-
-    def _instruments(self) -> list[Instrument]:
-        names = self.request.instruments
-        plugins = [self.registry.get("codspeed.instruments", name) for name in names]
-        return [made(plugin, self.request.plugin_options) for plugin in plugins]
 
     def _read(self, executor: Executor) -> None:
         """Read the results; they count also when the command failed."""
@@ -221,15 +260,33 @@ class Measurement:
             if self.part.error:
                 return  # the command's failure is the cause
             raise
-        if self.part.outcome is not None:
-            for instrument in self._instruments():
-                benchmarks = instrument.annotate(self.part, self.part.outcome, benchmarks)
-        part = self.part
-        self.results = PartResults(
-            part.index, part.executor, part.mode, part.model, tuple(benchmarks)
-        )
-        if not benchmarks and not part.error:
+        self._keep(benchmarks)
+        for plugin, instrument in self._instruments:
+            if self.part.outcome is None or self.results is None:
+                break
+            with blaming(plugin):
+                self._keep(
+                    instrument.annotate(self.part, self.part.outcome, self.results.benchmarks)
+                )
+        if self.results is not None and not self.results.benchmarks and not self.part.error:
             self._miss_benchmarks()
+
+    def _keep(self, benchmarks: Sequence[BenchmarkResult]) -> None:
+        """Take results that a plugin gave, if a bundle can hold them."""
+        part = self.part
+        bad = [benchmark for benchmark in benchmarks if not _is_finite(benchmark)]
+        good = tuple(benchmark for benchmark in benchmarks if benchmark not in bad)
+        results = PartResults(part.index, part.executor, part.mode, part.model, good)
+        # Now, while the plugin can be blamed, and not when the bundle is written.
+        plain = wire.to_plain(results)
+        wire.dump_json(plain)
+        wire.from_plain(plain, PartResults, where=f"results of {part.executor}")
+        self.results = results
+        if bad:
+            names = ", ".join(benchmark.uri for benchmark in bad)
+            problem = f"results that are not finite are left out: {names}"
+            hint = "whatever measured them is at fault; report it there"
+            self.fail(ResultsError(problem, hint=hint))
 
     def _miss_benchmarks(self) -> None:
         if self.request.allow_empty:
@@ -272,31 +329,66 @@ def _require_folder(cwd: Any) -> None:
         raise UsageError(problem, hint=hint)
 
 
+def _is_finite(benchmark: BenchmarkResult) -> bool:
+    return all(
+        math.isfinite(value)
+        for metric in benchmark.metrics
+        for value in (metric.value, *metric.statistics.values(), *metric.samples)
+    )
+
+
+@contextlib.contextmanager
+def _stopped(plugin: Plugin, instrument: Instrument, measurement: Measurement) -> Iterator[Hooks]:
+    """Let an instrument observe; its failing to stop does not undo what was measured."""
+    with contextlib.ExitStack() as stack:
+        with blaming(plugin):
+            hooks = stack.enter_context(instrument.run(measurement.part))
+        yield hooks
+        try:
+            with blaming(plugin):
+                stack.close()
+        except CodspeedError as failure:
+            measurement.fail(failure)
+
+
 class _Chain(Hooks):
     """The hooks of several instruments: in order at the start, in reverse at the stop."""
 
-    def __init__(self, hooks: Sequence[Hooks]) -> None:
+    def __init__(self, hooks: Sequence[tuple[Plugin, Hooks]]) -> None:
         self._hooks = hooks
 
     def spawned(self, pid: int) -> None:
-        for hook in self._hooks:
-            hook.spawned(pid)
+        for plugin, hook in self._hooks:
+            with blaming(plugin):
+                hook.spawned(pid)
 
     def integration(self, name: str, version: str) -> None:
-        for hook in self._hooks:
-            hook.integration(name, version)
+        for plugin, hook in self._hooks:
+            with blaming(plugin):
+                hook.integration(name, version)
 
     def started(self) -> None:
-        for hook in self._hooks:
-            hook.started()
+        with contextlib.ExitStack() as undo:
+            for plugin, hook in self._hooks:
+                with blaming(plugin):
+                    hook.started()
+                undo.callback(hook.stopped)
+            undo.pop_all()
 
     def stopped(self) -> None:
-        for hook in reversed(self._hooks):
-            hook.stopped()
+        with contextlib.ExitStack() as rest:  # each is told, also when one before it fails
+            for plugin, hook in self._hooks:
+                rest.callback(_stop, plugin, hook)
 
     def benchmark(self, pid: int, uri: str) -> None:
-        for hook in self._hooks:
-            hook.benchmark(pid, uri)
+        for plugin, hook in self._hooks:
+            with blaming(plugin):
+                hook.benchmark(pid, uri)
 
     def healthy(self) -> bool:
-        return all(hook.healthy() for hook in self._hooks)
+        return all(hook.healthy() for _plugin, hook in self._hooks)
+
+
+def _stop(plugin: Plugin, hook: Hooks) -> None:
+    with blaming(plugin):
+        hook.stopped()

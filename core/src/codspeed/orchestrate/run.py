@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import stat
 import string
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from codspeed import __version__, bundle, environment
 from codspeed.errors import (
@@ -17,7 +22,7 @@ from codspeed.errors import (
     UsageError,
     exit_code,
 )
-from codspeed.journal import Journal
+from codspeed.journal import Journal, redacted, secrets_of
 from codspeed.model import (
     BUNDLE_SCHEMA,
     Launch,
@@ -27,13 +32,13 @@ from codspeed.model import (
     RunReport,
     SupportLevel,
 )
+from codspeed.orchestrate import interrupt
 from codspeed.orchestrate.deliver import hand_over
 from codspeed.orchestrate.part import Command, Measurement, commands_of, ensure_tools
-from codspeed.orchestrate.select import compat_of, made, option_values, uploader_plugins
+from codspeed.orchestrate.select import blaming, compat_of, made, option_values, uploader_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from codspeed.model import Bundle, Reporter, RunContext, RunRequest, System
     from codspeed.registry import Plugin, Registry
@@ -98,10 +103,13 @@ class _Run:
         self._context = context
         self._errors: list[CodspeedError] = []
         self._executors = [self._supported(name) for name in request.executors]
-        self._uploaders = self._chosen_uploaders()
+        self._uploaders = self._chosen_uploaders(reporter)
         self._compat = request.compat or compat_of(self._uploaders)
         self._run_id = bundle.new_run_id(time.time_ns())
-        self._require_profile_folder()
+        commands = commands_of(request)
+        self._planned = [(command, plugin) for command in commands for plugin in self._executors]
+        self._require_profile_folder(reporter)
+        self._fingerprint = environment.read_fingerprint(system)
         self._writer = self._begin_bundle(reporter)
         self._reporter = Journal(reporter, self._writer.log, system.env)
 
@@ -118,7 +126,8 @@ class _Run:
 
     def _supported(self, name: str) -> Plugin:
         plugin = self._registry.get("codspeed.executors", name)
-        support = plugin.descriptor.support(self._system)
+        with blaming(plugin):
+            support = plugin.descriptor.support(self._system)
         if support.level is SupportLevel.UNSUPPORTED:
             where = f"{self._system.os} {self._system.version}".strip()
             problem = f"The {plugin.name} executor is not supported on {where}: {support.reason}"
@@ -126,10 +135,14 @@ class _Run:
             raise UnsupportedError(problem, hint=hint)
         return plugin
 
-    def _chosen_uploaders(self) -> list[Plugin]:
+    def _chosen_uploaders(self, reporter: Reporter) -> list[Plugin]:
         request = self._request
         chosen = uploader_plugins(
-            self._registry, request.uploaders, self._context, request.plugin_options
+            self._registry,
+            request.uploaders,
+            self._context,
+            request.plugin_options,
+            warn=reporter.warning,
         )
         return [
             plugin
@@ -137,55 +150,80 @@ class _Run:
             if (request.store if plugin.name == "local" else not request.skip_upload)
         ]
 
-    def _require_profile_folder(self) -> None:
-        """Find out before anything runs whether a given profile folder can be used."""
+    def _require_profile_folder(self, reporter: Reporter) -> None:
+        """Find out before anything runs whether given profile folders can be used."""
         given = self._request.profile_folder
         if given is None:
             return
         if self._request.skip_run and not given.is_dir():
             problem = f"the profile folder {given} does not exist"
             raise UsageError(problem, hint="--skip-run reads a folder that an earlier run left")
-        _require_writable(given)
+        for index, (_command, plugin) in enumerate(self._planned):
+            folder = self._profile_folder(plugin.name, index)
+            if not self._request.skip_run and any(folder.iterdir()):
+                reporter.warning(
+                    f"{folder} is not empty: results of an earlier run in it count too"
+                )
 
     def _begin_bundle(self, reporter: Reporter) -> bundle.BundleWriter:
         """Find out before anything runs whether its results can be kept."""
         if self._request.bundle_dir is not None:
-            return bundle.create(self._request.bundle_dir, self._run_id)
+            return self._create_bundle(self._request.bundle_dir, reporter)
         default = environment.data_folder(self._context, self._system.env) / "bundles"
         try:
-            return bundle.create(default, self._run_id)
+            return self._create_bundle(default, reporter)
         except BundleError as failure:
-            own = self._system.temp / f"codspeed-{self._system.uid}"
+            own = _own_folder(self._system)
             fallback = own / default.parent.name / default.name
             reporter.warning(f"{failure.problem}; using {fallback}")
-            return bundle.create(fallback, self._run_id)
+            return self._create_bundle(fallback, reporter)
+
+    def _create_bundle(self, folder: Path, reporter: Reporter) -> bundle.BundleWriter:
+        secrets = secrets_of(self._system.env)
+        writer = bundle.create(folder, self._run_id, redact=lambda text: redacted(text, secrets))
+        for adopted in bundle.adopt(folder):
+            reporter.info(f"kept what a run that was killed had measured: {adopted}")
+        return writer
 
     # --- measuring --------------------------------------------------------------------------------
 
     def _measure_all(self) -> list[Measurement]:
-        commands = commands_of(self._request)
-        planned = [(command, plugin) for command in commands for plugin in self._executors]
         measured: list[Measurement] = []
-        for index, (command, plugin) in enumerate(planned):
-            measurement = self._begin(index, command, plugin, count=len(planned))
-            self._reporter.part_started(measurement.part, count=len(planned))
-            measurement.measure()
-            self._seal(measurement)
-            measured.append(measurement)
-            self._errors.extend(measurement.errors)
-            self._reporter.part_finished(measurement.part, measurement.results)
-            if any(isinstance(error, InterruptedRunError) for error in measurement.errors):
-                break
+        try:
+            with interrupt.raised():
+                for index in range(len(self._planned)):
+                    self._measure_next(index, measured)
+                    if any(isinstance(error, InterruptedRunError) for error in self._errors):
+                        break
+        except KeyboardInterrupt:  # between two parts; within one it is that part's failure
+            self._errors.append(InterruptedRunError("interrupted"))
+            self._reporter.error(self._errors[-1])
+        except CodspeedError as failure:  # the folder of a part can't be made any more
+            self._errors.append(failure)
+            self._reporter.error(failure)
         return measured
 
-    def _begin(self, index: int, command: Command, plugin: Plugin, *, count: int) -> Measurement:
+    def _measure_next(self, index: int, measured: list[Measurement]) -> None:
+        measurement = self._begin(index, *self._planned[index])
+        measured.append(measurement)
+        try:
+            self._checkpoint(measured)
+            self._reporter.part_started(measurement.part, count=len(self._planned))
+            measurement.measure()
+        finally:
+            with interrupt.postponed():
+                self._seal(measurement)
+                self._errors.extend(measurement.errors)
+                self._reporter.part_finished(measurement.part, measurement.results)
+
+    def _begin(self, index: int, command: Command, plugin: Plugin) -> Measurement:
         part = RunPart(
             index=index,
             executor=plugin.name,
             mode=plugin.descriptor.mode,
             label=command.label,
             launch=Launch(()),
-            folder=self._profile_folder(plugin.name, index, count=count),
+            folder=self._profile_folder(plugin.name, index),
             harnessed=bool(command.targets),
             compat=self._compat,
             options=option_values(plugin, self._request.plugin_options),
@@ -200,7 +238,7 @@ class _Run:
             reporter=self._reporter,
         )
 
-    def _profile_folder(self, executor: str, index: int, *, count: int) -> Path:
+    def _profile_folder(self, executor: str, index: int) -> Path:
         """Return the folder of a part, made if need be; names as in spec/executors.md 1.2."""
         given = self._request.profile_folder
         if given is None:
@@ -208,29 +246,65 @@ class _Run:
             name = "".join(random.choices(letters, k=10))  # noqa: S311 - no secret
             folder = self._system.temp / f"profile.{name}.out"
         else:
-            folder = given if count == 1 else given / f"{executor}-{index}"
+            folder = given if len(self._planned) == 1 else given / f"{executor}-{index}"
         _require_writable(folder)
         return folder.resolve()
+
+    def _checkpoint(self, measured: Sequence[Measurement]) -> None:
+        """Write down what there is, in case we are killed; the last one is about to be measured."""
+        part = measured[-1].part
+        try:
+            if self._request.profile_folder is None:
+                self._writer.expect_profile(part.folder, _folder_name(part))
+            error = "the runner was killed while this part was measured"
+            slug = InterruptedRunError.slug
+            begun = attrs.evolve(_record(measured[-1]), error=error, error_slug=slug)
+            records = [*map(_record, measured[:-1]), begun]
+            self._writer.checkpoint(
+                self._manifest(records, exit_code=InterruptedRunError.exit_code),
+                [done.results for done in measured if done.results is not None],
+                [done.part for done in measured],
+            )
+        except BundleError as failure:  # it may still work at the end
+            self._reporter.warning(failure.problem)
 
     # --- keeping ----------------------------------------------------------------------------------
 
     def _seal(self, measurement: Measurement) -> None:
         """Bring the profile folder of a part into the bundle."""
         folder = measurement.part.folder
-        try:
-            if not self._request.skip_run:
+        if not self._request.skip_run:
+            try:
                 self._reporter.copy_to(folder / "runner.log")
+            except OSError as failure:
+                self._reporter.warning(f"no log in the profile folder: {failure}")
+        try:
             keep = self._request.profile_folder is not None
             self._writer.take_profile(folder, _folder_name(measurement.part), keep=keep)
-        except (CodspeedError, OSError) as failure:
-            error = failure if isinstance(failure, CodspeedError) else BundleError(str(failure))
-            measurement.fail(error)
+        except BundleError as failure:
+            measurement.fail(failure)
             self._reporter.info(f"the profile folder is still at {folder}")
 
     def _keep(self, measured: Sequence[Measurement]) -> Bundle | None:
         """Write the bundle; if that fails the user is told where its pieces are."""
+        manifest = self._manifest([*map(_record, measured)], exit_code=exit_code(self._errors))
+        results = [done.results for done in measured if done.results is not None]
+        kept = None
+        try:
+            with interrupt.postponed():
+                kept = self._writer.write(manifest, results, [done.part for done in measured])
+        except KeyboardInterrupt:
+            self._errors.append(InterruptedRunError("interrupted", hint="the bundle is whole"))
+        except CodspeedError as failure:
+            self._errors.append(failure)
+            self._reporter.error(failure)
+            self._reporter.info(f"what could be kept is in {self._writer.partial}")
+            return None
+        return kept
+
+    def _manifest(self, records: Sequence[PartRecord], *, exit_code: int) -> Manifest:
         plugins = (*self._executors, *self._uploaders)
-        manifest = Manifest(
+        return Manifest(
             schema=BUNDLE_SCHEMA,
             run_id=self._run_id,
             created_ns=time.time_ns(),
@@ -238,18 +312,10 @@ class _Run:
             plugins={plugin.distribution: plugin.version for plugin in plugins},
             context=self._context,
             variant=dict(self._request.variant),
-            fingerprint=environment.read_fingerprint(self._system),
-            parts=tuple(_record(measurement) for measurement in measured),
-            exit_code=exit_code(self._errors),
+            fingerprint=self._fingerprint,
+            parts=tuple(records),
+            exit_code=exit_code,
         )
-        results = [done.results for done in measured if done.results is not None]
-        try:
-            return self._writer.write(manifest, results, [done.part for done in measured])
-        except CodspeedError as failure:
-            self._errors.append(failure)
-            self._reporter.error(failure)
-            self._reporter.info(f"what could be kept is in {self._writer.partial}")
-            return None
 
     def _hand_over(self, kept: Bundle) -> list[str]:
         options = self._request.plugin_options
@@ -260,6 +326,18 @@ class _Run:
 
 def _folder_name(part: RunPart) -> str:
     return f"{part.executor}-{part.index}"
+
+
+def _own_folder(system: System) -> Path:
+    """Return a folder in the temporary one that nobody else can have prepared for us."""
+    own = system.temp / f"codspeed-{system.uid}"
+    with contextlib.suppress(OSError):
+        own.mkdir(mode=0o700, exist_ok=True)
+        status = own.lstat()
+        is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == system.uid
+        if is_ours and not status.st_mode & 0o022:
+            return own
+    return Path(tempfile.mkdtemp(prefix=f"{own.name}-", dir=system.temp))
 
 
 def _require_writable(folder: Path) -> None:
@@ -279,11 +357,8 @@ def _record(measurement: Measurement) -> PartRecord:
     No environment and no standard input: they may hold secrets.
     """
     part, plugin = measurement.part, measurement.plugin
-    executor, outcome = measurement.executor, part.outcome
-    extra: dict[str, Any] = {"archive": "plain"}
-    if executor is not None:
-        archive = executor.archive.value
-        extra = {"archive": archive, "comparability": executor.comparability()}
+    outcome = part.outcome
+    extra: dict[str, Any] = {}
     if outcome is not None:
         extra["integration"] = outcome.integration
         extra["status"] = outcome.status
@@ -306,5 +381,7 @@ def _record(measurement: Measurement) -> PartRecord:
         model=part.model,
         error=part.error,
         error_slug=part.error_slug,
+        archive=measurement.archive,
+        comparability=measurement.comparability,
         **extra,
     )

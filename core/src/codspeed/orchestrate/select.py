@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from codspeed.errors import CodspeedError, PluginCrashError
 from codspeed.model import Compat, option_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from codspeed.model import RunContext
     from codspeed.registry import Plugin, Registry
@@ -28,19 +29,31 @@ def uploader_plugins(
     names: Sequence[str] | None,
     context: RunContext,
     values: Mapping[str, Any],
+    *,
+    warn: Callable[[str], None],
 ) -> list[Plugin]:
     """Return the named uploaders, or with None those that are wanted in this context.
+
+    Args:
+        warn: Told of one that can't say whether it is wanted; nobody named it, so the run goes on.
 
     Raises:
         PluginError: If a named one is unknown or broken. Broken ones that nobody named do no harm.
     """
     if names is not None:
         return [registry.get("codspeed.uploaders", name) for name in names]
-    return [
-        plugin
-        for plugin in registry.plugins("codspeed.uploaders")
-        if plugin.descriptor is not None and _is_wanted(plugin, context, values)
-    ]
+    found = []
+    for plugin in registry.plugins("codspeed.uploaders"):
+        if plugin.descriptor is None:
+            continue
+        try:
+            with blaming(plugin):
+                is_wanted = _is_wanted(plugin, context, values)
+        except CodspeedError as failure:
+            warn(f"{failure.problem}; it is left out")
+        else:
+            found += [plugin] if is_wanted else []
+    return found
 
 
 def compat_of(uploaders: Sequence[Plugin]) -> Compat:
@@ -56,12 +69,8 @@ def made(plugin: Plugin, values: Mapping[str, Any]) -> Any:
         PluginCrashError: If the plugin fails to load or to start.
         CodspeedError: What the plugin itself raised as one of ours.
     """
-    try:
+    with blaming(plugin):
         return plugin.descriptor.load()(options_of(plugin, values))
-    except CodspeedError:
-        raise
-    except Exception as failure:
-        raise crash(plugin, failure) from failure
 
 
 def options_of(plugin: Plugin, values: Mapping[str, Any]) -> Any:
@@ -75,13 +84,25 @@ def option_values(plugin: Plugin, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in specs if name in values}
 
 
-def crash(plugin: Plugin, failure: Exception) -> PluginCrashError:
-    """Return the error for a plugin that raised something that is not one of ours."""
+@contextlib.contextmanager
+def blaming(plugin: Plugin) -> Iterator[None]:
+    """Turn whatever `plugin` raises into one of our errors: the guard around plugins.
+
+    Raises:
+        PluginCrashError: For what is no `CodspeedError`.
+    """
+    try:
+        yield
+    except CodspeedError:
+        raise
+    except Exception as failure:
+        raise _crash(plugin, failure) from failure
+
+
+def _crash(plugin: Plugin, failure: Exception) -> PluginCrashError:
     problem = f"plugin {plugin.name} ({plugin.distribution} {plugin.version}) failed: {failure!r}"
     hint = "report it to the plugin's author; CODSPEED_LOG=debug shows where"
-    error = PluginCrashError(problem, hint=hint)
-    error.__cause__ = failure
-    return error
+    return PluginCrashError(problem, hint=hint)
 
 
 def _is_wanted(plugin: Plugin, context: RunContext, values: Mapping[str, Any]) -> bool:
