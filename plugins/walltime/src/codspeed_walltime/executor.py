@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from codspeed import wire
+from codspeed.errors import BundleError
 from codspeed.launch import isolation
 from codspeed.model import Comparability, IntegrationMode, Rounds
 from codspeed.protocols import ExecutorDefaults
@@ -58,12 +59,20 @@ class WalltimeExecutor(ExecutorDefaults):
             self._isolation,
             environment=session.environment,
             announce=session.note,
-            interactive="CI" not in session.environment,
+            interactive="CI" not in session.system.env,
         ) as launch:
             outcome = session.run(launch)
-        timestamps = wire.dump_timestamps(outcome.timestamps)
-        (part.folder / TIMESTAMPS).write_bytes(timestamps)
+        self._keep_timestamps(part, outcome)
         return attrs.evolve(outcome, notes=(*outcome.notes, *self._notes()))
+
+    def _keep_timestamps(self, part: RunPart, outcome: Outcome) -> None:
+        path = part.folder / TIMESTAMPS
+        try:
+            path.write_bytes(wire.dump_timestamps(outcome.timestamps))
+        except OSError as failure:
+            problem = f"{path} can't be written: {failure.strerror}"
+            hint = "free space there or name another folder with --profile-folder"
+            raise BundleError(problem, hint=hint) from failure
 
     def measurement_model(self, _part: RunPart, _outcome: Outcome) -> str:
         """Name what moves wall time by itself: the isolation and the profiler."""

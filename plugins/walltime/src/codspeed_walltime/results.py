@@ -94,10 +94,11 @@ class ResultsFile:
 
 
 def read_results(folder: Path) -> tuple[BenchmarkResult, ...]:
-    """Read every results file in `folder`, in the order of their names.
+    """Read every results file in `folder`, oldest first.
 
     Returns:
-        One result per URI; empty if there is no file or no benchmark in any.
+        One result per URI, of the newest file that has it; empty if there is no file or no
+        benchmark in any.
 
     Raises:
         ResultsError: If a file is no walltime results file; says which and what is wrong.
@@ -111,12 +112,13 @@ def read_results(folder: Path) -> tuple[BenchmarkResult, ...]:
 
 
 def _measured(folder: Path) -> Iterator[Measured]:
-    for path in sorted(folder.glob("*.json")):
-        where = f'walltime results "{path}"'
+    # Names are process ids, which say nothing about the order.
+    for path in sorted(folder.glob("*.json"), key=lambda path: (_modified_ns(path), path.name)):
+        where = f'Failed to parse walltime results from: "{path}". It'
         try:
             data = path.read_bytes()
         except OSError as failure:
-            problem = f"Failed to parse {where}: {failure.strerror}"
+            problem = f"{where} can't be read: {failure.strerror}"
             raise ResultsError(problem) from failure
         document = wire.load_json(data, where=where, error=ResultsError)
         yield from wire.from_plain(
@@ -124,10 +126,18 @@ def _measured(folder: Path) -> Iterator[Measured]:
         ).benchmarks
 
 
+def _modified_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # reading it will say what is wrong
+
+
 def _as_result(measured: Measured, *, times: int) -> BenchmarkResult:
     stats = measured.stats
     values = attrs.asdict(stats)
-    if not all(math.isfinite(value) for value in values.values()):
+    details = (value for kind in attrs.astuple(measured.codspeed.rounds) for value in kind)
+    if not all(math.isfinite(value) for value in (*values.values(), *details)):
         problem = f"walltime results of {measured.uri} hold a number that is not finite"
         raise ResultsError(problem, hint="the integration wrote it; report it there")
     rounds = measured.codspeed.rounds
