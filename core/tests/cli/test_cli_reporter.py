@@ -190,7 +190,7 @@ class TestWindow:
 
     @pytest.fixture
     def reporter(self, monkeypatch: pytest.MonkeyPatch) -> WindowReporter:
-        monkeypatch.setattr("codspeed.cli.window.size", lambda *_: (40, 12))
+        monkeypatch.setattr("codspeed.cli.window.size", lambda *_: (50, 12))
         return WindowReporter({"NO_COLOR": "1"}, _labels)
 
     def test_it_shows_the_last_lines_cut_to_the_width(
@@ -205,7 +205,7 @@ class TestWindow:
         assert "Fake Clock - make bench" in frame[0]
         assert frame[1].startswith("    ╭─ 3 lines above ─")
         assert len(frame) == 1 + 1 + 6 + 1 + 1
-        assert {len(line) for line in frame[1:-1]} == {39}
+        assert {len(line) for line in frame[1:-1]} == {49}
         assert frame[-2].startswith("    ╰")
         assert frame[-1].startswith("    running · ")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MOST_LINES: Final = 20
 _OTHER_ROWS: Final = 6  # title, borders, progress, and a row above and below
 _INDENT: Final = "    "
+_CLOSING: Final = 14  # columns beside the title: sign and elapsed time
 _FRAMES: Final = ("  ", ". ", "..", " .")
 _FRAME_SECONDS: Final = 0.3
 # ECMA-48: CSI, OSC and two-byte escape sequences.
@@ -142,6 +143,7 @@ class WindowReporter(PlainReporter):
 
     def _close(self, *, is_ok: bool) -> None:
         self._is_open = False
+        self._title = cut(self._title, max(10, size(sys.stderr, self._env)[0] - _CLOSING))
         self._draw(title=self._closing_line(is_ok=is_ok))
         self._is_active = False
         self._drawn = ()
