@@ -1,0 +1,1 @@
+"""Read what callgrind wrote: totals at once, call trees on demand."""
