@@ -112,6 +112,27 @@ def read_repository(cwd: Path, env: Mapping[str, str]) -> Repository | None:
     )
 
 
+def second_parent(root: Path, env: Mapping[str, str]) -> str:
+    """Return what was merged into HEAD's first parent; empty if HEAD is no merge, or can't be read.
+
+    From the commit itself, because revision syntax (`HEAD^2`) sees no parents in a shallow clone.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "cat-file", "commit", "HEAD"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={key: value for key, value in env.items() if key not in _HOOK_VARIABLES},
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    header = done.stdout.partition(b"\n\n")[0].splitlines()
+    parents = [line[7:].decode("ascii", "replace") for line in header if line[:7] == b"parent "]
+    return parents[1] if len(parents) > 1 else ""
+
+
 def common_root(root: Path) -> Path:
     """Return the main work tree's folder for a linked work tree, else `root` itself.
 
