@@ -1,0 +1,92 @@
+"""What the executor leaves in the profile folder for whoever reads the counters later.
+
+`simulation.json`, described in the plugin's README; the reader needs nothing else of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from codspeed import wire
+from codspeed.errors import ResultsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME: Final = "simulation.json"
+# History: 1 first version.
+SCHEMA: Final = 1
+
+
+@attrs.frozen
+class Target:
+    """The output files of one exec target.
+
+    Attributes:
+        prefix: How the names of its `.out` files begin; empty: its parts carry the URI themselves.
+        uri: The benchmark.
+        whole: Each file counts from the first to the last instruction of its process. Else those
+            files count that begin with a `Metadata:` part, and all that follows in them.
+    """
+
+    prefix: str
+    uri: str
+    whole: bool = False
+
+
+@attrs.frozen
+class Record:
+    """One simulated part.
+
+    Attributes:
+        schema: See `SCHEMA`.
+        tool: "callgrind" or "tracegrind".
+        valgrind: Its version, as it prints it.
+        flavour: "stock" or "codspeed".
+        allocator: CPython's: "pymalloc", "malloc" or "default".
+        cycle_estimation: The counters Ct and Cl are there.
+        runtime_objects: Files whose functions are an interpreter's; those that Valgrind could not
+            skip are for the reader to collapse.
+        targets: In the order in which they were run; none for a command with an integration.
+        unsteady: What differed between repeats: URI -> a sentence.
+    """
+
+    schema: int = SCHEMA
+    tool: str = "callgrind"
+    valgrind: str = ""
+    flavour: str = "stock"
+    allocator: str = "default"
+    cycle_estimation: bool = False
+    runtime_objects: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    unsteady: dict[str, str] = attrs.field(factory=dict)
+
+
+def read(folder: Path) -> Record:
+    """Return the record of a profile folder; an empty one if there is none.
+
+    Raises:
+        ResultsError: If it can't be understood.
+    """
+    path = folder / NAME
+    try:
+        plain = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return Record()
+    except (OSError, ValueError) as failure:
+        problem = f"{path} can't be read: {failure}"
+        raise ResultsError(problem, hint="measure again") from failure
+    if isinstance(plain, dict) and plain.get("schema") != SCHEMA:
+        problem = f"{path} has schema {plain.get('schema')}, this plugin reads {SCHEMA}"
+        raise ResultsError(problem, hint="upgrade codspeed-valgrind, or measure again")
+    record: Record = wire.from_plain(plain, Record, where=str(path))
+    return record
+
+
+def write(folder: Path, record: Record) -> None:
+    """Write the record of a profile folder."""
+    text = json.dumps(wire.to_plain(record), indent=1, ensure_ascii=False)
+    (folder / NAME).write_text(f"{text}\n", "utf-8", "surrogateescape")
