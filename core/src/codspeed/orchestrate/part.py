@@ -20,6 +20,7 @@ from codspeed.errors import (
 from codspeed.hooks.session import FifoSession, failed
 from codspeed.launch import lock
 from codspeed.launch.environment import inherited, injected
+from codspeed.launch.introspection import introspected
 from codspeed.model import (
     ArchiveKind,
     Comparability,
@@ -162,6 +163,9 @@ class Measurement:
             for resource, sharing in sorted(executor.resources(self.part).items()):
                 stack.enter_context(self._held(resource, sharing))
             around = self._instrumented(stack, environment)
+            if self.command.entrypoint is not None:  # a harness starts what it is told to
+                wrapped = introspected(environment, temp=self.system.temp)
+                environment = stack.enter_context(wrapped)
             session = FifoSession(
                 system=self.system,
                 environment=environment,
