@@ -106,8 +106,15 @@ class App:
     def settle(self, options: Iterable[Option], given: Mapping[str, Setting]) -> Settings:
         """Resolve a verb's options; from now on `option` answers with them."""
         known = (*core_options.GLOBAL, *options)
-        self.settings = Settings(known, {**self.given, **given}, self.project)
+        everything = {**self.given, **given}
+        self.settings = Settings(known, everything, self.project, self._lenient_profile)
         return self.settings
+
+    def _lenient_profile(self) -> Profile:
+        """Return the profile in use, an empty one if it is yet to be made by `auth login`."""
+        from codspeed.config.user import Profile  # noqa: PLC0415
+
+        return self.user.profiles.get(self.profile_name().value, Profile())
 
     # --- CommandApp
 
@@ -120,6 +127,13 @@ class App:
         from codspeed.environment import read_context  # noqa: PLC0415 - starts git
 
         return read_context(self.registry, self.env, self.cwd)
+
+    def provider(self) -> str:
+        """Return the name of the environment we are in."""
+        from codspeed.environment import detect  # noqa: PLC0415
+
+        found = detect(self.registry, self.env)
+        return "local" if found is None else str(found.name)
 
     def data_folder(self) -> Path:
         """Return where this repository's bundles and index live."""

@@ -82,6 +82,13 @@ class PlainReporter(Reporter):
         if self._level <= LEVELS.index("warn"):
             self._say(self._lines(self._style("⚠", "yellow"), text))
 
+    def verbatim(self, text: str, *, stream: str = "stderr") -> None:
+        """Show a line without colour or indent."""
+        if stream == "stderr":
+            self._say([text])
+        else:
+            self._show_output(f"{text}\n".encode(), stream)
+
     def error(self, error: CodspeedError) -> None:
         """Show problem and hint."""
         causes = self._level <= LEVELS.index("debug")
@@ -156,8 +163,11 @@ class PlainReporter(Reporter):
         if not lines:
             return
         start = "" if self._at_line_start else "\n"
-        write_text(start + "\n".join(lines) + "\n")
+        self._write(start + "\n".join(lines) + "\n")
         self._at_line_start = True
+
+    def _write(self, text: str) -> None:
+        write_text(text)
 
     # --- shared
 
@@ -239,9 +249,14 @@ class JsonReporter(PlainReporter):
 
 
 def make_reporter(app: App) -> PlainReporter:
-    """Return the reporter that fits --json, --show-full-output and the terminal."""
+    """Return what fits --json, the CI provider, --show-full-output and the terminal."""
     if app.option("json"):
         return JsonReporter(app.env, app.labels, merge_output=True)
+    if (provider := app.provider()) != "local":
+        from codspeed.cli import ci  # noqa: PLC0415 - only in CI
+
+        if provider in ci.SYNTAXES:
+            return ci.CiReporter(app.env, app.labels, provider)
     rows = size(sys.stderr, app.env)[1]
     is_window = is_terminal(sys.stdout) and is_terminal(sys.stderr) and rows >= _LEAST_ROWS
     if is_window and not app.option("show_full_output") and app.env.get("TERM") != "dumb":

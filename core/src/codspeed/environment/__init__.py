@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "data_folder",
+    "detect",
     "git_context",
     "parse_remote",
     "read_context",
@@ -53,17 +54,23 @@ class DescriptorSource(Protocol):
         """Return the usable descriptors of an entry-point group."""
 
 
+def detect(registry: DescriptorSource, env: Mapping[str, str]) -> Any | None:
+    """Return the descriptor of the first environment that recognises itself; None if none does."""
+    candidates = registry.descriptors("codspeed.environments")
+    ordered = sorted(candidates, key=lambda one: (one.order, one.name))
+    return next((one for one in ordered if one.detect(env)), None)
+
+
 def read_context(registry: DescriptorSource, env: Mapping[str, str], cwd: Path) -> RunContext:
     """Return where this run belongs, as the first environment says that recognises itself.
 
     Raises:
         CodspeedError: If that environment's variables contradict each other or miss something.
     """
-    candidates = registry.descriptors("codspeed.environments")
-    for descriptor in sorted(candidates, key=lambda one: (one.order, one.name)):
-        if descriptor.detect(env):
-            context: RunContext = descriptor.load()(env, cwd)
-            return context
+    descriptor = detect(registry, env)
+    if descriptor is not None:
+        context: RunContext = descriptor.load()(env, cwd)
+        return context
     return import_module(f"{__name__}.context").git_context("local", env, cwd)  # type: ignore[no-any-return]
 
 
