@@ -119,6 +119,10 @@ class Journal(Reporter):
         self._flush()
         self._tell(self._reporter.warning, text)
 
+    def verbatim(self, text: str, *, stream: str = "stderr") -> None:  # noqa: D102
+        self._note("INFO", text)
+        self._tell(self._reporter.verbatim, text, stream=stream)
+
     def error(self, error: CodspeedError) -> None:  # noqa: D102
         self._note("ERROR", str(error))
         self._flush()

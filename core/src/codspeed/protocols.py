@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Bundle,
         CallTree,
         Outcome,
+        Reporter,
         RunReport,
         RunRequest,
         Timeline,
@@ -420,7 +421,10 @@ class Receipt:
 
 
 class Uploader(Protocol):
-    """Takes bundles somewhere."""
+    """Takes bundles somewhere.
+
+    One that has `prepare(system, reporter)` is called with this machine and whom to tell, first.
+    """
 
     def accepts(self, part: Any) -> str | None:
         """Return why this `PartRecord` is not taken; None if it is."""
@@ -439,6 +443,9 @@ class UploaderDefaults:
 
     def __init__(self, options: Any = None) -> None:
         self.options = options
+
+    def prepare(self, _system: System, _reporter: Reporter) -> None:
+        """Need to know nothing."""
 
     def accepts(self, _part: Any) -> str | None:
         """Take every part."""

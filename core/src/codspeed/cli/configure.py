@@ -42,8 +42,12 @@ def _missing_in(one: Sequence[Option], other: Sequence[Option]) -> list[Option]:
 
 def _show(app: App, given: Mapping[str, Setting], _words: Sequence[str]) -> int:
     app.settle(_options(app), given)
+    secrets = {option.name for option in _options(app) if option.secret}
     rows = {
-        name.replace("_", "-"): (_shown(name, setting.value), setting.origin)
+        name.replace("_", "-"): (
+            "***" if setting.value and name in secrets else _shown(name, setting.value),
+            setting.origin,
+        )
         for name, setting in app.settings.all().items()
         if name not in {"origin", "json"}
     }

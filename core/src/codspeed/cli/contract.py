@@ -26,6 +26,8 @@ class Option(NamedTuple):
         default: What holds if nobody says anything.
         hidden: Left out of the help.
         owner: Distribution that declares it.
+        profile: Field of the user's profile that stands in for it; empty for none.
+        secret: Never shown.
     """
 
     rule: Rule
@@ -34,6 +36,8 @@ class Option(NamedTuple):
     default: Any = None
     hidden: bool = False
     owner: str = "codspeed-core"
+    profile: str = ""
+    secret: bool = False
 
     @property
     def name(self) -> str:

@@ -102,7 +102,9 @@ RESERVED: Final = frozenset(option.name for option in (*GLOBAL, *RUN, NAME)) | {
 def from_spec(name: str, spec: OptionSpec, default: Any, owner: str) -> Option:
     """Return the option that a plugin's field declares."""
     rule = Rule(name, spec.style.value, spec.short, spec.env, spec.choices, spec.parse)
-    return Option(rule, spec.help, spec.metavar, default, spec.hidden, owner)
+    return Option(
+        rule, spec.help, spec.metavar, default, spec.hidden, owner, spec.profile, spec.secret
+    )
 
 
 def of_plugins(registry: Registry, verb: str) -> list[Option]:
@@ -124,4 +126,4 @@ def _usual_verbs(plugin: Plugin) -> tuple[str, ...]:
 
 def file_keys(registry: Registry) -> Mapping[str, OptionSpec]:
     """Return what plugins accept under `options` of codspeed.yml, by field name."""
-    return {name: spec for name, (spec, _, _) in registry.options().items()}
+    return {name: spec for name, (spec, _, _) in registry.options().items() if spec.in_file}

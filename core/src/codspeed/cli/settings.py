@@ -1,4 +1,4 @@
-"""Resolved values: flag, then environment, then codspeed.yml, then default."""
+"""Resolved values: flag, environment, codspeed.yml, the user's profile, default; first wins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from codspeed.cli.scan import Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from codspeed.cli.contract import Option
     from codspeed.config.project import ProjectConfig
+    from codspeed.config.user import Profile
 
 
 class Settings:
@@ -20,6 +21,7 @@ class Settings:
         options: All that this verb knows.
         given: What flags and environment variables said.
         project: The project's configuration; None if there is none.
+        profile: Reads the user's profile; called only for an option that may come from there.
     """
 
     def __init__(
@@ -27,10 +29,12 @@ class Settings:
         options: Iterable[Option],
         given: Mapping[str, Setting],
         project: ProjectConfig | None = None,
+        profile: Callable[[], Profile] | None = None,
     ) -> None:
         self._options = {option.name: option for option in options}
         self._given = dict(given)
         self._project = project
+        self._profile = profile
 
     def get(self, name: str) -> Any:
         """Return the value of an option; None if this verb does not have it."""
@@ -44,7 +48,13 @@ class Settings:
         if located is not None and self._project is not None:
             return Setting(located.value, f"{self._project.path.name}:{located.line}")
         option = self._options.get(name)
-        return Setting(None if option is None else option.default, "default")
+        if option is None:
+            return Setting(None, "default")
+        if option.profile and self._profile is not None:
+            value = getattr(self._profile(), option.profile)
+            if value is not None:
+                return Setting(value, "profile")
+        return Setting(option.default, "default")
 
     def flag(self, name: str) -> Any:
         """Return the value if flag or environment gave it, else None."""

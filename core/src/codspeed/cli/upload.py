@@ -32,6 +32,8 @@ def _options(app: App) -> list[Option]:
 def _upload(app: App, given: Mapping[str, Setting], words: Sequence[str]) -> int:
     settings = app.settle(_options(app), given)
     uploaders = request.uploaders(settings.get("uploader"))
+    if app.profile_name().origin != "default":
+        app.profile()  # one that does not exist is an error
     reporter = make_reporter(app)
     from codspeed import orchestrate  # noqa: PLC0415 - after the command line is known to be right
 
@@ -40,6 +42,7 @@ def _upload(app: App, given: Mapping[str, Setting], words: Sequence[str]) -> int
             app.cwd / Path(words[0]),
             uploaders=uploaders,
             registry=app.registry,
+            system=app.system,
             context=app.context(),
             plugin_options=settings.of_plugins(),
             reporter=reporter,

@@ -37,6 +37,10 @@ class OptionSpec:
         hidden: Left out of the help.
         short: One letter, or empty.
         verbs: Verbs that take it; empty for run and exec.
+        secret: Never shown: not in a repr, not by `codspeed config show`.
+        profile: Field of the user's profile that holds if flag and variable say nothing; or empty.
+        in_file: Whether codspeed.yml may set it. Not for what decides where a secret goes: whoever
+            can change the file could have it sent to himself.
     """
 
     style: OptionStyle = OptionStyle.VALUE
@@ -48,11 +52,15 @@ class OptionSpec:
     hidden: bool = False
     short: str = ""
     verbs: tuple[str, ...] = ()
+    secret: bool = False
+    profile: str = ""
+    in_file: bool = True
 
 
 def option(default: Any, **spec: Any) -> Any:
     """Declare one option: an attrs field with an `OptionSpec` made of `spec`."""
-    return attrs.field(default=default, metadata={_KEY: OptionSpec(**spec)})
+    made = OptionSpec(**spec)
+    return attrs.field(default=default, repr=not made.secret, metadata={_KEY: made})
 
 
 def option_specs(options: type) -> dict[str, tuple[OptionSpec, Any]]:

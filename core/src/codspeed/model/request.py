@@ -82,7 +82,7 @@ class RunRequest:
     environment: str = "inherit"
     instruments: tuple[str, ...] = ()
     lock_timeout: float = 600.0
-    plugin_options: Mapping[str, Any] = attrs.field(factory=dict)
+    plugin_options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)  # tokens are options
 
 
 @attrs.frozen
@@ -114,6 +114,13 @@ class Reporter:
 
     def warning(self, text: str) -> None:
         """Tell something that may surprise later."""
+
+    def verbatim(self, text: str, *, stream: str = "stderr") -> None:
+        """Show a line exactly as it is, at every level of detail: programs read it.
+
+        Args:
+            stream: "stdout" for data, "stderr" for what belongs in the log of a job.
+        """
 
     def error(self, error: CodspeedError) -> None:
         """Tell what failed; the run goes on where it can."""

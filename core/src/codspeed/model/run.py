@@ -137,7 +137,12 @@ class PartRecord:
 
 @attrs.frozen
 class Manifest:
-    """manifest.json of a bundle: everything but numbers and profiles."""
+    """manifest.json of a bundle: everything but numbers and profiles.
+
+    Attributes:
+        instruments: Entry-point names of those that observed.
+        allow_empty: The user said that no benchmark is no error.
+    """
 
     schema: int
     run_id: str
@@ -149,6 +154,8 @@ class Manifest:
     fingerprint: Mapping[str, Any]
     parts: tuple[PartRecord, ...]
     exit_code: int = 0
+    instruments: tuple[str, ...] = ()
+    allow_empty: bool = False
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from codspeed.model import PartRecord, Reporter, RunContext
+    from codspeed.model import PartRecord, Reporter, RunContext, System
     from codspeed.registry import Plugin, Registry
 
 
@@ -26,6 +26,7 @@ def upload(
     *,
     uploaders: Sequence[str] | None,
     registry: Registry,
+    system: System,
     context: RunContext,
     plugin_options: Mapping[str, Any],
     reporter: Reporter,
@@ -41,13 +42,17 @@ def upload(
     """
     found = bundle.read(path)
     plugins = uploader_plugins(registry, uploaders, context, plugin_options, warn=reporter.warning)
-    errors, lines = hand_over(found, plugins, plugin_options, reporter)
+    errors, lines = hand_over(found, plugins, plugin_options, system, reporter)
     reporter.finished(found, lines)
     return RunReport(found, tuple(errors), exit_code(errors))
 
 
 def hand_over(
-    kept: Bundle, uploaders: Sequence[Plugin], values: Mapping[str, Any], reporter: Reporter
+    kept: Bundle,
+    uploaders: Sequence[Plugin],
+    values: Mapping[str, Any],
+    system: System,
+    reporter: Reporter,
 ) -> tuple[list[CodspeedError], list[str]]:
     """Give the bundle to each uploader; one that fails does not stop the next, Ctrl-C does.
 
@@ -59,7 +64,7 @@ def hand_over(
     for plugin in uploaders:
         try:
             with interrupt.raised():
-                lines += _hand_to(plugin, kept, values, reporter)
+                lines += _hand_to(plugin, kept, values, system, reporter)
         except CodspeedError as failure:
             errors.append(failure)
             reporter.error(failure)
@@ -72,10 +77,12 @@ def hand_over(
 
 
 def _hand_to(
-    plugin: Plugin, kept: Bundle, values: Mapping[str, Any], reporter: Reporter
+    plugin: Plugin, kept: Bundle, values: Mapping[str, Any], system: System, reporter: Reporter
 ) -> list[str]:
     with blaming(plugin):
         uploader = made(plugin, values)
+        if hasattr(uploader, "prepare"):  # younger than the first plugins
+            uploader.prepare(system, reporter)
         taken = _acceptable(kept, uploader.accepts, plugin.name, reporter)
         if kept.manifest.parts and not taken.manifest.parts:
             return []  # each part was refused, with a line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from codspeed.errors import CodspeedError, PluginCrashError
+from codspeed.errors import CodspeedError, PluginCrashError, UsageError
 from codspeed.model import Compat, option_specs
 
 if TYPE_CHECKING:
@@ -39,9 +39,14 @@ def uploader_plugins(
 
     Raises:
         PluginError: If a named one is unknown or broken. Broken ones that nobody named do no harm.
+        UsageError: If the options of one contradict each other: better now than after the run.
     """
     if names is not None:
-        return [registry.get("codspeed.uploaders", name) for name in names]
+        named = [registry.get("codspeed.uploaders", name) for name in names]
+        for plugin in named:
+            with blaming(plugin):
+                options_of(plugin, values)
+        return named
     found = []
     for plugin in registry.plugins("codspeed.uploaders"):
         if plugin.descriptor is None:
@@ -49,6 +54,8 @@ def uploader_plugins(
         try:
             with blaming(plugin):
                 is_wanted = _is_wanted(plugin, context, values)
+        except UsageError:
+            raise
         except CodspeedError as failure:
             warn(f"{failure.problem}; it is left out")
         else:
