@@ -315,11 +315,13 @@ class _Run:
             fingerprint=self._fingerprint,
             parts=tuple(records),
             exit_code=exit_code,
+            instruments=tuple(self._request.instruments),
+            allow_empty=self._request.allow_empty,
         )
 
     def _hand_over(self, kept: Bundle) -> list[str]:
         options = self._request.plugin_options
-        errors, lines = hand_over(kept, self._uploaders, options, self._reporter)
+        errors, lines = hand_over(kept, self._uploaders, options, self._system, self._reporter)
         self._errors.extend(errors)
         return lines
 
