@@ -159,7 +159,7 @@ def spawn(launch: Launch, environment: Mapping[str, str]) -> Child:
     pipes = [os.pipe() for _ in range(4)]
     (stdout, stdout_write), (stderr, stderr_write), (go_read, go), (failure, failure_write) = pipes
     with _as_file(launch.stdin) as stdin:
-        ends = _Ends(stdin, stdout_write, stderr_write, go_read, failure_write)
+        ends = _Ends(stdin, stdout_write, stderr_write, go_read, failure_write, go)
         try:
             pid = os.fork()
         except OSError as problem:
@@ -179,13 +179,18 @@ def spawn(launch: Launch, environment: Mapping[str, str]) -> Child:
 
 
 class _Ends(NamedTuple):
-    """The child's ends of what connects it with us; no standard input: it inherits ours."""
+    """The child's ends of what connects it with us; no standard input: it inherits ours.
+
+    Attributes:
+        go_write: Our end, to be closed in the child: else it would not see that we died.
+    """
 
     stdin: IO[bytes] | None
     stdout: int
     stderr: int
     go: int
     failure: int
+    go_write: int
 
 
 def _become(launch: Launch, environment: Mapping[str, str], ends: _Ends) -> NoReturn:
@@ -193,6 +198,7 @@ def _become(launch: Launch, environment: Mapping[str, str], ends: _Ends) -> NoRe
     reason = "unknown"
     try:
         _reset_signals()
+        os.close(ends.go_write)
         os.setpgid(0, 0)
         if ends.stdin is not None:
             os.dup2(ends.stdin.fileno(), 0)
