@@ -203,6 +203,12 @@ class BundleWriter:
         self._owner = os.open(self.partial / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def release(self) -> None:
+        """Leave the hidden folder to `adopt`: this run can't finish it."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            os.close(owner)
+
     def _disown(self) -> None:
         owner, self._owner = self._owner, None
         if owner is not None:

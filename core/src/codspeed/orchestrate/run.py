@@ -299,6 +299,7 @@ class _Run:
             self._errors.append(failure)
             self._reporter.error(failure)
             self._reporter.info(f"what could be kept is in {self._writer.partial}")
+            self._writer.release()
             return None
         return kept
 
