@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from codspeed.cli import mode, options
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from codspeed.cli.app import App
     from codspeed.cli.scan import Setting
     from codspeed.cli.settings import Settings
+    from codspeed.model import System
     from codspeed.registry import Plugin
 
 
@@ -63,9 +65,19 @@ def _status(app: App, _given: Mapping[str, Setting], _words: Sequence[str]) -> i
             "System",
             f"  codspeed {__version__}",
             f"  {system.distribution or system.os} {system.version} ({system.arch})",
+            f"  {_processor(system)}",
         ]
     )
     return 0
+
+
+def _processor(system: System) -> str:
+    """Return the line of the processor as the reference prints it (spec/cli-upload.md 1.10)."""
+    from codspeed import environment  # noqa: PLC0415
+
+    facts = environment.read_fingerprint(system)
+    gibibytes = math.ceil(facts["memory_bytes"] / 1024**3)
+    return f"{facts['cpu_model'] or 'unknown'} ({facts['cpu_cores']}C / {gibibytes}GB)"
 
 
 def _plugin_lines(app: App, plugin: Plugin) -> Iterator[str]:
