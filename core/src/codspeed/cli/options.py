@@ -62,6 +62,18 @@ RUN: Final = (
         "Pass the environment through, or only what is on the allow-list.",
         default="inherit",
     ),
+    Option(
+        Rule("keep_env", style=LIST),
+        "Variables that the command needs as they are.",
+        "NAME,...",
+        (),
+    ),
+    Option(
+        Rule("jobs", parse="int"),
+        "Slices of a suite to measure at once, where the mode allows it.",
+        "N",
+        1,
+    ),
     Option(Rule("working_directory", parse="path"), "Where the command runs.", "DIR"),
     Option(Rule("profile_folder", parse="path"), "Where raw profiles are left.", "DIR"),
     Option(Rule("bundle_dir", parse="folder"), "Where the bundle is written.", "DIR"),

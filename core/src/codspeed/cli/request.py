@@ -140,6 +140,8 @@ def build(
         go_runner_version=settings.get("go_runner_version"),
         setup_cache_dir=_below(cwd, settings.get("setup_cache_dir")),
         environment=settings.get("environment") or "inherit",
+        keep_env=tuple(settings.get("keep_env") or ()),
+        jobs=jobs(settings.get("jobs")),
         instruments=tuple(settings.get("instruments") or ()),
         lock_timeout=float(settings.get("lock_timeout")),
         plugin_options=settings.of_plugins(but=bounds),
@@ -159,6 +161,20 @@ def variant(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
             raise UsageError(problem)
         labels[key] = value
     return labels
+
+
+def jobs(count: int | None) -> int:
+    """Return how many slices may run at once.
+
+    Raises:
+        UsageError: If that is less than one.
+    """
+    if count is None:
+        return 1
+    if count < 1:
+        problem = f"--jobs {count}: at least one process is needed"
+        raise UsageError(problem)
+    return count
 
 
 def uploaders(names: Sequence[str] | None) -> tuple[str, ...] | None:

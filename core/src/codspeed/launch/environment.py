@@ -6,7 +6,7 @@ import platform
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from codspeed.model import RunPart
 
@@ -18,9 +18,18 @@ STRICT_NAMES: Final = frozenset({
 })  # fmt: skip
 
 
-def inherited(env: Mapping[str, str], *, strict: bool) -> dict[str, str]:
-    """Return what the command inherits: everything, or with `strict` only STRICT_NAMES."""
-    return {name: value for name, value in env.items() if not strict or name in STRICT_NAMES}
+def inherited(
+    env: Mapping[str, str], *, strict: bool, keep: Collection[str] = ()
+) -> dict[str, str]:
+    """Return what the command inherits: everything, or with `strict` only STRICT_NAMES and `keep`.
+
+    Args:
+        env: Our own environment.
+        strict: Whether only the allow-list passes.
+        keep: Names that the user says the command needs.
+    """
+    allowed = STRICT_NAMES.union(keep)
+    return {name: value for name, value in env.items() if not strict or name in allowed}
 
 
 def injected(part: RunPart, runner_mode: str, *, go_runner_version: str | None) -> dict[str, str]:

@@ -59,6 +59,8 @@ class RunRequest:
         bundle_dir: None: the user's data folder.
         profile_folder: None: a fresh temporary folder.
         environment: "inherit" or "strict".
+        keep_env: Variables that the command needs as they are, whatever the environment.
+        jobs: Slices of a suite that may be measured at once.
         instruments: Entry-point names.
         lock_timeout: Seconds to wait for another run on this machine; 0 fails at once.
         plugin_options: Values of plugins' options by field name.
@@ -80,6 +82,8 @@ class RunRequest:
     go_runner_version: str | None = None
     setup_cache_dir: Path | None = None
     environment: str = "inherit"
+    keep_env: tuple[str, ...] = ()
+    jobs: int = 1
     instruments: tuple[str, ...] = ()
     lock_timeout: float = 600.0
     plugin_options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)  # tokens are options

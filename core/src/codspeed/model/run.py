@@ -110,6 +110,10 @@ class PartRecord:
     """What a manifest says of one part; paths are relative to the bundle.
 
     Enough to compare and upload the part where its executor is not installed.
+
+    Attributes:
+        environment_hash: Of the names and lengths of the variables the command saw; empty where
+            the executor does not ask for a still environment.
     """
 
     index: int
@@ -133,6 +137,7 @@ class PartRecord:
     benchmarks: int = 0
     error: str = ""
     error_slug: str = ""
+    environment_hash: str = ""
 
 
 @attrs.frozen

@@ -31,11 +31,18 @@ def postponed() -> Iterator[None]:
     Raises:
         KeyboardInterrupt: At the end, if a signal came meanwhile.
     """
-    came: list[int] = []
-    with _handled(lambda number, _frame: came.append(number)):
+    with noted() as came:
         yield
     if came:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[list[int]]:
+    """Yield a list of the signals that came so far, which somebody else acts on."""
+    came: list[int] = []
+    with _handled(lambda number, _frame: came.append(number)):
+        yield came
 
 
 @contextlib.contextmanager

@@ -21,9 +21,11 @@ from codspeed.hooks.session import FifoSession, failed
 from codspeed.launch import lock
 from codspeed.launch.environment import inherited, injected
 from codspeed.launch.introspection import introspected
+from codspeed.launch.still import environment_hash, padded, stilled
 from codspeed.model import (
     ArchiveKind,
     Comparability,
+    Compat,
     Entrypoint,
     ExecTarget,
     Launch,
@@ -36,6 +38,7 @@ from codspeed.model import (
 )
 from codspeed.orchestrate import interrupt
 from codspeed.orchestrate.select import blaming, harness_plugin, made
+from codspeed.orchestrate.slices import Slicer, TargetSlicer
 from codspeed.protocols import Executor, Hooks, Instrument
 from codspeed.registry import Plugin, Registry
 
@@ -92,6 +95,8 @@ class Measurement:
         results: None if none could be read.
         errors: What went wrong, in order.
         is_measured: The command ran, at least in part: there may be results.
+        environment_hash: See `PartRecord`.
+        slicer: How the command is split, where that is known before it is asked for.
     """
 
     part: RunPart
@@ -107,7 +112,10 @@ class Measurement:
     is_measured: bool = False
     archive: str = ArchiveKind.PLAIN.value
     comparability: Comparability = attrs.field(factory=Comparability)
+    environment_hash: str = ""
+    slicer: Slicer | None = None
     _instruments: list[tuple[Plugin, Instrument]] = attrs.field(factory=list)
+    _split: str = ""
 
     def measure(self) -> None:
         """Run and read; what goes wrong is not raised but in `errors`."""
@@ -166,6 +174,9 @@ class Measurement:
             if self.command.entrypoint is not None:  # a harness starts what it is told to
                 wrapped = introspected(environment, temp=self.system.temp)
                 environment = stack.enter_context(wrapped)
+            if self._is_still(executor):
+                self.environment_hash = environment_hash(environment)
+                environment = padded(environment)
             session = FifoSession(
                 system=self.system,
                 environment=environment,
@@ -179,9 +190,9 @@ class Measurement:
 
     def _conclude(self, executor: Executor, session: FifoSession) -> None:
         """Measure, and keep what was measured also when the executor failed after it."""
-        whole: list[Outcome] = []
+        whole: list[Outcome | None] = []
         with self._guarded():
-            whole.append(executor.measure(self.part, session))
+            whole.append(self._measured(executor, session))
         outcome = whole[0] if whole else session.partial
         if outcome is None:
             return
@@ -190,8 +201,27 @@ class Measurement:
         for note in outcome.notes:
             self.reporter.info(note)
         self._judge(outcome)
-        model = executor.measurement_model(self.part, outcome)
+        model = executor.measurement_model(self.part, outcome) + self._split
         self.part = attrs.evolve(self.part, model=model)
+
+    def _measured(self, executor: Executor, session: FifoSession) -> Outcome | None:
+        """Measure in one piece, or in slices side by side.
+
+        Raises:
+            CodspeedError: What the executor raised; what slices raised is noted here.
+        """
+        if self.request.jobs == 1:
+            return executor.measure(self.part, session)
+        from codspeed.orchestrate import jobs  # noqa: PLC0415 - few runs are split
+
+        slices = jobs.slices_of(self, executor, session.environment)
+        if len(slices.launches) == 1:
+            return executor.measure(self.part, session)
+        self._split = slices.model_suffix
+        merged = jobs.measured(self, executor, slices, session.environment)
+        for failure in merged.failures:
+            self.fail(failure)
+        return merged.outcome
 
     def _judge(self, outcome: Outcome) -> None:
         if outcome.interrupted:
@@ -204,10 +234,25 @@ class Measurement:
         runner_mode = descriptor.runner_mode or descriptor.mode
         version = self.request.go_runner_version
         return {
-            **inherited(self.system.env, strict=self.request.environment == "strict"),
+            **self._inherited(executor),
             **injected(self.part, runner_mode, go_runner_version=version),
             **executor.environment(self.part),
         }
+
+    def _inherited(self, executor: Executor) -> dict[str, str]:
+        keep = self.request.keep_env
+        is_strict = self.request.environment == "strict"
+        variables = inherited(self.system.env, strict=is_strict, keep=keep)
+        if not self._is_still(executor):
+            return variables
+        settled = stilled(variables, keep=keep)
+        for change in settled.changes:
+            self.reporter.debug(f"still environment: {change}")
+        return settled.variables
+
+    def _is_still(self, executor: Executor) -> bool:
+        """Whether the environment is held still; the reference's is its own, to the letter."""
+        return executor.still_environment and self.part.compat is Compat.NATIVE
 
     def _launch(self, executor: Executor) -> Launch:
         entrypoint = self.command.entrypoint
@@ -228,6 +273,7 @@ class Measurement:
             target = harness.target(Launch(wanted.argv, cwd=wanted.cwd), wanted.name, bounds)
             launch = executor.target_launch(self.part, target.launch, target.uri)
             ready.append(attrs.evolve(target, launch=launch))
+        self.slicer = TargetSlicer(harness, ready, executor.rounds)
         command: Launch = harness.command(ready, executor.rounds)
         return command
 

@@ -313,7 +313,7 @@ class _Run:
             plugins={plugin.distribution: plugin.version for plugin in plugins},
             context=self._context,
             variant=dict(self._request.variant),
-            fingerprint=self._fingerprint,
+            fingerprint={**self._fingerprint, **_environment_of(records)},
             parts=tuple(records),
             exit_code=exit_code,
             instruments=tuple(self._request.instruments),
@@ -325,6 +325,12 @@ class _Run:
         errors, lines = hand_over(kept, self._uploaders, options, self._system, self._reporter)
         self._errors.extend(errors)
         return lines
+
+
+def _environment_of(records: Sequence[PartRecord]) -> dict[str, str]:
+    """Return the fingerprint field that tells whether commands saw environments of other sizes."""
+    hashes = sorted({record.environment_hash for record in records} - {""})
+    return {"environment_hash": "+".join(hashes)} if hashes else {}
 
 
 def _folder_name(part: RunPart) -> str:
