@@ -290,11 +290,14 @@ def _dynamic(file: _File, segments: tuple[Segment, ...]) -> tuple[tuple[str, ...
 
 def _dynamic_strings(file: _File, segments: tuple[Segment, ...], tags: dict[int, int]) -> bytes:
     address, size = tags.get(_DT_STRTAB, 0), tags.get(_DT_STRSZ, 0)
-    for segment in segments:
-        if segment.kind == _PT_LOAD and 0 <= address - segment.address < segment.file_size:
-            at = segment.offset + address - segment.address
-            return file.bytes_at(at, size, "dynamic string table")
-    file.fail("the dynamic string table is in no segment")
+    found = [
+        segment.offset + address - segment.address
+        for segment in segments
+        if segment.kind == _PT_LOAD and 0 <= address - segment.address < segment.file_size
+    ]
+    if not found:
+        file.fail("the dynamic string table is in no segment")
+    return file.bytes_at(found[0], size, "dynamic string table")
 
 
 def _symbols(
