@@ -501,6 +501,14 @@ class CommandApp(Protocol):
     def run(self, request: RunRequest) -> RunReport:
         """Measure as `codspeed run` does."""
 
+    def executor(self, name: str, options: Mapping[str, Any]) -> Executor:
+        """Return an executor that reads what it measured before, made of its recorded options.
+
+        Raises:
+            PluginError: If it is not installed or can't be used.
+            PluginCrashError: If it fails to load or to start.
+        """
+
     def print(self, renderable: Any) -> None:
         """Show human text on standard error (rich renderables allowed)."""
 

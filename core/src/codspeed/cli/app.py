@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from codspeed.cli import options as core_options
 from codspeed.cli.settings import Settings
+from codspeed.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from codspeed.config.project import ProjectConfig
     from codspeed.config.user import Profile, UserConfig
     from codspeed.model import RunContext, RunReport, RunRequest, System
+    from codspeed.protocols import Executor
     from codspeed.registry import Registry
 
 
@@ -158,6 +160,25 @@ class App:
             context=self.context(),
             reporter=reporter,
         )
+
+    def executor(self, name: str, options: Mapping[str, Any]) -> Executor:
+        """Return an executor that reads what it measured before, made of its recorded options.
+
+        Raises:
+            PluginError: If it is not installed or can't be used.
+            PluginCrashError: If it fails to load or to start.
+            ConfigError: If the options are not those of the installed version.
+        """
+        from codspeed import wire  # noqa: PLC0415 - only verbs that read profiles need it
+        from codspeed.orchestrate.select import made, option_values  # noqa: PLC0415 - as above
+
+        plugin = self.registry.get("codspeed.executors", name)
+        known = option_values(plugin, options)  # plain values, as they are in a manifest
+        typed = wire.from_plain(
+            known, plugin.descriptor.options, where=f"options of {name}", error=ConfigError
+        )
+        executor: Executor = made(plugin, {field: getattr(typed, field) for field in known})
+        return executor
 
     def labels(self) -> dict[str, str]:
         """Return the headings of executors by name."""
