@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Final
 from codspeed.errors import BenchmarkFailedError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # What memory profilers probe.
 ALLOCATORS: Final = ("malloc", "free", "calloc", "realloc", "posix_memalign")
 # The kernel's breakpoint: int3 (arch/x86/include/asm/uprobes.h), and for arm64 brk #5
 # (UPROBES_BRK_IMM in arch/arm64/include/asm/brk-imm.h), both as bytes in memory.
 _BREAKPOINTS: Final = {"x86_64": b"\xcc", "aarch64": (0xD4200000 | 5 << 5).to_bytes(4, "little")}
+# As waitpid tells it, and as a shell does.
+_TRAPPED: Final = frozenset({-signal.SIGTRAP, 128 + signal.SIGTRAP})
+_TRAP_LINE: Final = "default action of signal 5 (SIGTRAP)"
 _HINT: Final = (
     "another program probes the C library (memory mode, bpftrace, perf probe); "
     "wait for its end, then measure again"
@@ -54,9 +57,14 @@ def check(*, read: Callable[[str, int], bytes] | None = None) -> None:
         raise ToolError(problem, hint=f"they would kill what runs under Valgrind; {_HINT}")
 
 
-def explained(status: int) -> BenchmarkFailedError | None:
-    """Return the error for a process that a breakpoint ended; None for any other end."""
-    if status not in {-signal.SIGTRAP, 128 + signal.SIGTRAP}:
+def explained(status: int, log_lines: Iterable[str]) -> BenchmarkFailedError | None:
+    """Return the error for a command that a breakpoint ended; None for any other end.
+
+    Args:
+        status: Of the command; 0 is a good end.
+        log_lines: Valgrind's, of all processes: the command may be a parent of the one that died.
+    """
+    if status == 0 or not (status in _TRAPPED or any(_TRAP_LINE in line for line in log_lines)):
         return None
     problem = f"failed to execute the benchmark process: signal: {signal.SIGTRAP:d} (SIGTRAP)"
     hint = f"most likely a uprobe appeared in a library while it ran: {_HINT}"

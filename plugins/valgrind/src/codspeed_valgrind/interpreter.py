@@ -32,6 +32,7 @@ _ASK_PYTHON: Final = (
 )
 _ASK_NODE: Final = "console.log(process.execPath);"
 _PYTHON: Final = re.compile(r"(?:python|pypy)[0-9.]*t?")
+_NODE_TOOLS: Final = frozenset({"node", "npm", "npx", "pnpm", "tsx", "vitest", "yarn"})
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*=.*", re.DOTALL)
 _SHEBANG_BYTES: Final = 256
 # Where debug packages put the symbols of stripped files; Valgrind reads them too.
@@ -122,6 +123,13 @@ def ask_python(program: str, search_path: str | None = None) -> Python | None:
 def ask_node(search_path: str | None = None) -> str:
     """Return the path of Node.js; empty if it does not run."""
     return _answer(("node", "-e", _ASK_NODE), search_path).strip()
+
+
+def node_of(launch: Launch) -> tuple[str, ...]:
+    """Return the path of Node.js if a command names it or a tool that is run by it."""
+    names = {Path(word).name for word in _words(launch.argv)}
+    path = ask_node() if names & _NODE_TOOLS else ""
+    return (os.path.realpath(path),) if path else ()
 
 
 def _answer(argv: Sequence[str], search_path: str | None) -> str:

@@ -26,18 +26,22 @@ _NOISE: Final = re.compile(
 _SHOWN_LINES: Final = 20
 
 
+def lines(folder: Path) -> list[str]:
+    """Return the lines of all logs in a profile folder, without Valgrind's marks."""
+    return [
+        _MARK.sub("", line).rstrip()
+        for path in sorted(folder.glob("valgrind.*.log"))
+        for line in path.read_text("utf-8", "replace").splitlines()
+    ]
+
+
 def remarks(folder: Path) -> list[str]:
-    """Return the lines of all logs in a profile folder that are no known noise, each once.
+    """Return those lines that are no known noise, each once.
 
     At most 20, and how many there were beyond.
     """
-    lines: dict[str, None] = {}
-    for path in sorted(folder.glob("valgrind.*.log")):
-        for line in path.read_text("utf-8", "replace").splitlines():
-            text = _MARK.sub("", line).rstrip()
-            if text and not _NOISE.fullmatch(text):
-                lines[text] = None
-    shown = list(lines)[:_SHOWN_LINES]
-    if len(lines) > len(shown):
-        shown.append(f"... and {len(lines) - len(shown)} more lines in valgrind.*.log")
+    found = [line for line in dict.fromkeys(lines(folder)) if line and not _NOISE.fullmatch(line)]
+    shown = found[:_SHOWN_LINES]
+    if len(found) > len(shown):
+        shown.append(f"... and {len(found) - len(shown)} more lines in valgrind.*.log")
     return shown

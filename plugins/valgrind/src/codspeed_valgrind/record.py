@@ -1,11 +1,12 @@
 """What the executor leaves in the profile folder for whoever reads the counters later.
 
-`simulation.json`, described in the plugin's README; the reader needs nothing else of the run.
+`simulation.json` and, for exec targets, `targets.json`; both are described in the plugin's README.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -17,24 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME: Final = "simulation.json"
+TARGETS: Final = "targets.json"
 # History: 1 first version.
 SCHEMA: Final = 1
-
-
-@attrs.frozen
-class Target:
-    """The output files of one exec target.
-
-    Attributes:
-        prefix: How the names of its `.out` files begin; empty: its parts carry the URI themselves.
-        uri: The benchmark.
-        whole: Each file counts from the first to the last instruction of its process. Else those
-            files count that begin with a `Metadata:` part, and all that follows in them.
-    """
-
-    prefix: str
-    uri: str
-    whole: bool = False
 
 
 @attrs.frozen
@@ -50,7 +36,7 @@ class Record:
         cycle_estimation: The counters Ct and Cl are there.
         runtime_objects: Files whose functions are an interpreter's; those that Valgrind could not
             skip are for the reader to collapse.
-        targets: In the order in which they were run; none for a command with an integration.
+        whole: URIs of programs that can't say when they begin: measured from start to end.
         unsteady: What differed between repeats: URI -> a sentence.
     """
 
@@ -61,7 +47,7 @@ class Record:
     allocator: str = "default"
     cycle_estimation: bool = False
     runtime_objects: tuple[str, ...] = ()
-    targets: tuple[Target, ...] = ()
+    whole: tuple[str, ...] = ()
     unsteady: dict[str, str] = attrs.field(factory=dict)
 
 
@@ -88,5 +74,14 @@ def read(folder: Path) -> Record:
 
 def write(folder: Path, record: Record) -> None:
     """Write the record of a profile folder."""
-    text = json.dumps(wire.to_plain(record), indent=1, ensure_ascii=False)
-    (folder / NAME).write_text(f"{text}\n", "utf-8", "surrogateescape")
+    (folder / NAME).write_bytes(wire.dump_json(record))
+
+
+def write_targets(folder: Path, uris: Mapping[str, str]) -> None:
+    """Write which output files belong to which exec target.
+
+    Args:
+        folder: The profile folder.
+        uris: Beginning of the files' names, up to a dot -> URI.
+    """
+    (folder / TARGETS).write_bytes(wire.dump_json(dict(uris)))
