@@ -85,9 +85,10 @@ class Child:
 
     def is_stopped(self) -> bool:
         """Whether the child was stopped, by Ctrl-Z for instance; tells it once for each stop."""
-        if self._reaped is not None:
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+        except ChildProcessError:  # it ended
             return False
-        return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
 
     def signal_group(self, number: int) -> None:
         """Send a signal to every process of the group; harmless when none is left."""
