@@ -1,4 +1,4 @@
-"""What core knows of this plugin without loading it: an uploader, two verbs, one option."""
+"""What core knows of this plugin without loading it: an uploader, three verbs, one option."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StoreOptions:
         help="Folder of the local store (default: the repository's data folder).",
         metavar="DIR",
         parse="path",
-        verbs=("run", "exec", "compare", "store"),
+        verbs=("run", "exec", "compare", "flame", "store"),
     )
 
 
@@ -45,6 +45,12 @@ def _load_uploader() -> type[LocalUploader]:
 
 def _load_compare() -> CommandBuilder:
     from codspeed_report.verb_compare import build  # noqa: PLC0415 - only when selected
+
+    return build
+
+
+def _load_flame() -> CommandBuilder:
+    from codspeed_report.verb_flame import build  # noqa: PLC0415 - only when selected
 
     return build
 
@@ -68,6 +74,13 @@ compare = CommandDescriptor(
     load=_load_compare,
     options=StoreOptions,
     help="Compare two stored runs: change and spread of every benchmark.",
+)
+flame = CommandDescriptor(
+    name="flame",
+    label="Flame",
+    load=_load_flame,
+    options=StoreOptions,
+    help="Show where a benchmark spends its cost, function by function.",
 )
 store = CommandDescriptor(
     name="store",

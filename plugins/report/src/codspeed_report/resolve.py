@@ -77,6 +77,15 @@ def named(store: Store, text: str, *, other_than: str = "") -> Taken:
     return _stored(store, found[0].run_id, _why(text, found))
 
 
+def newest(store: Store) -> Taken:
+    """Return the newest run with results.
+
+    Raises:
+        IncomparableError: If there is none.
+    """
+    return _newest(store, None)
+
+
 def _stored(store: Store, run_id: str, why: str) -> Taken:
     return Taken(store.selection(run_id), why, store.bundles / run_id)
 
