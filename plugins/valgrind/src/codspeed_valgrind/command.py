@@ -6,17 +6,18 @@ but each cost line carries its whole call chain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from codspeed.model import Compat
+from codspeed_valgrind.capabilities import Capabilities
+from codspeed_valgrind.descriptor import ValgrindOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from codspeed_valgrind.capabilities import Capabilities
-    from codspeed_valgrind.descriptor import ValgrindOptions
 
 # The caches of the simulated machine, whatever the host's are (spec/executors.md 2.1).
 _CACHES: Final = (

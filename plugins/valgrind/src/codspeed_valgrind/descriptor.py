@@ -18,7 +18,7 @@ _ARCHITECTURES: Final = ("x86_64", "aarch64")
 
 @attrs.frozen
 class ValgrindOptions:
-    """Options of simulation; names, variables and defaults of the first six: spec/cli-upload.md 1.4.
+    """Options of simulation; the first six are the contract's (spec/cli-upload.md 1.4).
 
     Attributes:
         simulation_tool: "callgrind", or "tracegrind" of CodSpeed's Valgrind.

@@ -245,7 +245,9 @@ class ValgrindExecutor(ExecutorDefaults):
         model = part.options.get("cycle_model", self._options.cycle_model)
         return [
             _with_notes(
-                result, known.unsteady.get(result.uri, ""), _WHOLE if result.uri in known.whole else ""
+                result,
+                known.unsteady.get(result.uri, ""),
+                _WHOLE if result.uri in known.whole else "",
             )
             for result in read_results(part, cycle_model=model)
         ]
@@ -325,9 +327,7 @@ class ValgrindExecutor(ExecutorDefaults):
         if refused:
             texts.append(step_warning(found, tuple(refused)))
         elif options.valgrind_flavour not in {"auto", found.flavour}:
-            texts.append(
-                f"no {options.valgrind_flavour} Valgrind was found; using {found.version}"
-            )
+            texts.append(f"no {options.valgrind_flavour} Valgrind was found; using {found.version}")
         if not wrapper.still_addresses():
             texts.append("address randomisation can't be switched off here (setarch)")
         texts += [f"{uri}: {_WHOLE}" for uri in known.whole]

@@ -109,7 +109,8 @@ def setup(missing: Sequence[Tool], system: System | None, cache: Path | None) ->
     if system is None or system.distribution not in package.APT_SYSTEMS:
         if VALGRIND in names:
             problem = "Package installation is not supported on this system"
-            raise ToolError(f"{problem}, please install necessary packages manually", hint=REMEDY)
+            msg = f"{problem}, please install necessary packages manually"
+            raise ToolError(msg, hint=REMEDY)
         return
     if FORK_TOOL in names and _has_fork(system, cache):
         return

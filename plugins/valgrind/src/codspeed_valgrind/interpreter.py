@@ -55,9 +55,16 @@ class Python:
 
     @property
     def runtime(self) -> str:
-        """The file that holds the interpreter's functions."""
-        library = Path(self.library)
-        return str((library if library.is_file() else Path(self.executable)).resolve())
+        """The file that holds the interpreter's functions.
+
+        The library may be there and yet not be used: Debian's python3 has everything in itself.
+        """
+        program, library = Path(self.executable), Path(self.library)
+        try:
+            is_used = library.name in elf.read(program).needed
+        except elf.ElfError:
+            is_used = False
+        return str((library if is_used and library.is_file() else program).resolve())
 
 
 def of_command(launch: Launch, environment: Mapping[str, str]) -> tuple[Python, ...]:

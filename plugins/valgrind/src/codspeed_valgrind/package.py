@@ -84,7 +84,7 @@ def _save(cache: Path, packages: Sequence[str]) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     names = " ".join(map(shlex.quote, packages))
     script = (
-        f"dpkg -L {names} | while IFS= read -r f; do if test -f \"$f\"; then echo \"$f\"; fi; done"
+        f'dpkg -L {names} | while IFS= read -r f; do if test -f "$f"; then echo "$f"; fi; done'
         f" | xargs cp --parents --target-directory {shlex.quote(str(cache))}"
     )
     done = subprocess.run(("sh", "-c", script), capture_output=True, text=True, check=False)
@@ -196,7 +196,8 @@ def install_fork(system: System, *, cache: Path | None, is_there: Callable[[], b
     package = fork_package(system)
     if package is None:
         problem = f"there is no package of CodSpeed's Valgrind for {system.distribution}"
-        raise ToolError(f"{problem} {system.version} on {system.arch}")
+        msg = f"{problem} {system.version} on {system.arch}"
+        raise ToolError(msg)
     with tempfile.TemporaryDirectory(prefix="codspeed-", dir=system.temp) as folder:
         Path(folder).chmod(0o755)  # apt reads it as another user
         path = download(*package, Path(folder))

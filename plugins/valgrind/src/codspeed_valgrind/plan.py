@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from codspeed.model import Compat
+from codspeed.model import Compat, RunPart
 from codspeed_valgrind import command, interpreter
+from codspeed_valgrind.capabilities import Capabilities
+from codspeed_valgrind.descriptor import ValgrindOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from codspeed.model import Launch, RunPart
-    from codspeed_valgrind.capabilities import Capabilities
-    from codspeed_valgrind.descriptor import ValgrindOptions
+    from codspeed.model import Launch
 
 # The pinned build of CodSpeed's Valgrind (spec/executors.md 2.5).
 FORK: Final = "3.26.0.codspeed6"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -15,6 +14,7 @@ from codspeed import wire
 from codspeed.errors import ResultsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 NAME: Final = "simulation.json"

@@ -77,9 +77,7 @@ def _missing(python: Path) -> Link | None:
 def _line(argv: tuple[str, ...], mark: str = "") -> str:
     """Return the first line of a program's output that has `mark` in it; empty without one."""
     try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return next((line for line in done.stdout.splitlines() if mark in line), "").strip()

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from codspeed.errors import BenchmarkFailedError
+from codspeed.model import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from codspeed.model import Launch, Outcome
+    from codspeed.model import Outcome
 
 # spec/executors.md 2.3: so that Valgrind itself ends with 0 whatever the benchmark did.
 _SCRIPT: Final = """#!/usr/bin/env bash
