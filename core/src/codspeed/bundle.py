@@ -368,6 +368,7 @@ def restore_part(bundle: Bundle, record: PartRecord) -> RunPart:
         model=record.model,
         error=record.error,
         error_slug=record.error_slug,
+        slices=record.slices,
     )
 
 

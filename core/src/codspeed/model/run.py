@@ -43,6 +43,8 @@ class RunPart:
         model: What a number of this part means (measurement-model id).
         error: What went wrong, in one line; empty if nothing did.
         error_slug: The machine name of it.
+        slices: How many slices it was measured in, each with a profile folder of its own inside of
+            `folder`; 0: in one piece.
     """
 
     index: int
@@ -58,6 +60,18 @@ class RunPart:
     model: str = ""
     error: str = ""
     error_slug: str = ""
+    slices: int = 0
+
+    @property
+    def pieces(self) -> tuple[RunPart, ...]:
+        """Return what executors read: the part, or each of its slices as a part of its own."""
+        if not self.slices:
+            return (self,)
+        # Names of one length: they end up in the environment, whose size moves counters.
+        return tuple(
+            attrs.evolve(self, folder=self.folder / f"slice-{number:03}", slices=0)
+            for number in range(self.slices)
+        )
 
 
 @attrs.frozen
@@ -114,6 +128,7 @@ class PartRecord:
     Attributes:
         environment_hash: Of the names and lengths of the variables the command saw; empty where
             the executor does not ask for a still environment.
+        slices: See `RunPart`.
     """
 
     index: int
@@ -138,6 +153,7 @@ class PartRecord:
     error: str = ""
     error_slug: str = ""
     environment_hash: str = ""
+    slices: int = 0
 
 
 @attrs.frozen

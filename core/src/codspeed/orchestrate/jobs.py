@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import attrs
 
 from codspeed.hooks.session import FifoSession
+from codspeed.launch.still import padded
+from codspeed.model import Compat
 from codspeed.orchestrate import parallel
 from codspeed.orchestrate.pytest_slices import PytestSlicer
 from codspeed.orchestrate.select import blaming
-from codspeed.orchestrate.slices import Slicer, Slices, whole
+from codspeed.orchestrate.slices import Slicer, Slices, TargetSlicer, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from codspeed.model import Launch, Reporter
+    from codspeed.model import Launch, Reporter, RunPart
     from codspeed.orchestrate.part import Measurement
     from codspeed.protocols import Executor
 
@@ -33,7 +35,7 @@ def slices_of(
     if why:
         slices = whole(launch, why)
     else:
-        slicer = measurement.slicer or _pytest_slicer(measurement, environment)
+        slicer = _slicer(measurement, executor, environment)
         slices = slicer.slices(launch, measurement.request.jobs)
     if slices.why_whole:
         reporter.warning(f"--jobs: measured in one piece, {slices.why_whole}")
@@ -51,14 +53,25 @@ def measured(
     slices: Slices,
     environment: Mapping[str, str],
 ) -> parallel.Merged:
-    """Measure the slices side by side; all leave what they measured in the part's folder."""
+    """Measure the slices side by side, each in its piece of the part."""
+    pieces = attrs.evolve(measurement.part, slices=len(slices.launches)).pieces
+    parts = []
+    for piece, launch in zip(pieces, slices.launches, strict=True):
+        piece.folder.mkdir(exist_ok=True)
+        parts.append(attrs.evolve(piece, launch=launch))
 
-    def session(reporter: Reporter) -> FifoSession:
+    def session(part: RunPart, reporter: Reporter) -> FifoSession:
+        variables = {
+            **environment,
+            **executor.environment(part),
+            "CODSPEED_PROFILE_FOLDER": str(part.folder),
+        }
+        if measurement.is_still(executor):
+            variables = padded(variables)
         system = measurement.system
-        return FifoSession(system=system, environment=environment, mode=None, reporter=reporter)
+        return FifoSession(system=system, environment=variables, mode=None, reporter=reporter)
 
     supervisor = parallel.Supervisor(executor, session, lambda: blaming(measurement.plugin))
-    parts = [attrs.evolve(measurement.part, launch=launch) for launch in slices.launches]
     return parallel.measure(supervisor, parts, measurement.reporter)
 
 
@@ -68,13 +81,22 @@ def _why_whole(measurement: Measurement, executor: Executor) -> str:
         return f"processes that run at once would disturb what {measurement.part.mode} measures"
     if executor.integration_mode is not None:
         return "its integration speaks on a FIFO that a machine has once"
+    if measurement.part.compat is Compat.CODSPEED:
+        return "--compat codspeed measures as the reference does"
     if measurement.request.instruments:
         return "instruments observe one process"
     return ""
 
 
-def _pytest_slicer(measurement: Measurement, environment: Mapping[str, str]) -> Slicer:
-    cwd = measurement.part.launch.cwd or Path.cwd()
+def _slicer(measurement: Measurement, executor: Executor, environment: Mapping[str, str]) -> Slicer:
+    part, targets = measurement.part, measurement.command.targets
+    if targets:
+        pieces = attrs.evolve(part, slices=len(targets)).pieces
+        return TargetSlicer(
+            targets,
+            lambda number, hand: measurement.harness_launch(executor, pieces[number], hand),
+        )
+    cwd = part.launch.cwd or Path.cwd()
     collect = collector(environment, measurement.system.temp)
     return PytestSlicer(collect, lambda path: (cwd / path).exists())
 

@@ -31,14 +31,12 @@ from codspeed.errors import (
     InterruptedRunError,
     PluginCrashError,
 )
-from codspeed.model import Outcome, Reporter, Rusage
+from codspeed.model import Outcome, Reporter, RunPart, Rusage
 from codspeed.orchestrate import interrupt
 from codspeed.protocols import Executor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from codspeed.model import RunPart
 
 _TICK_S: Final = 0.2
 _END_GRACE_S: Final = 5.0
@@ -73,12 +71,12 @@ class Supervisor:
 
     Attributes:
         executor: Measures each slice; what it remembers stays in the supervisor.
-        session: Makes the session of a slice from the reporter it tells.
+        session: Makes the session of a slice, which tells the reporter.
         guard: Turns whatever a plugin raises into one of our errors.
     """
 
     executor: Executor
-    session: Callable[[Reporter], Any]
+    session: Callable[[RunPart, Reporter], Any]
     guard: Callable[[], contextlib.AbstractContextManager[None]]
 
     def __call__(self, part: RunPart, connection: Connection, came: Sequence[int]) -> None:
@@ -91,7 +89,7 @@ class Supervisor:
         connection.send(("ended", attrs.evolve(ended, failure=_portable(ended.failure))))
 
     def _ended(self, part: RunPart, connection: Connection, came: Sequence[int]) -> Ended:
-        session = self.session(_Relay(connection))
+        session = self.session(part, _Relay(connection))
         session.watch(connection.fileno(), _stop_ourselves)
         outcome: Outcome | None = None
         try:
@@ -222,7 +220,7 @@ def measure(supervisor: Supervisor, parts: Sequence[RunPart], reporter: Reporter
 
     Args:
         supervisor: What each process does.
-        parts: The part once for each slice, with its launch.
+        parts: The pieces of the part, each with its launch; their folders exist.
         reporter: Told from this process only.
     """
     began = time.perf_counter_ns()

@@ -38,7 +38,7 @@ from codspeed.model import (
 )
 from codspeed.orchestrate import interrupt
 from codspeed.orchestrate.select import blaming, harness_plugin, made
-from codspeed.orchestrate.slices import Slicer, TargetSlicer
+from codspeed.orchestrate.slices import results_of
 from codspeed.protocols import Executor, Hooks, Instrument
 from codspeed.registry import Plugin, Registry
 
@@ -96,7 +96,6 @@ class Measurement:
         errors: What went wrong, in order.
         is_measured: The command ran, at least in part: there may be results.
         environment_hash: See `PartRecord`.
-        slicer: How the command is split, where that is known before it is asked for.
     """
 
     part: RunPart
@@ -113,7 +112,6 @@ class Measurement:
     archive: str = ArchiveKind.PLAIN.value
     comparability: Comparability = attrs.field(factory=Comparability)
     environment_hash: str = ""
-    slicer: Slicer | None = None
     _instruments: list[tuple[Plugin, Instrument]] = attrs.field(factory=list)
     _split: str = ""
 
@@ -159,7 +157,9 @@ class Measurement:
 
     def _run(self, executor: Executor) -> None:
         if self.request.skip_run:
-            model = executor.measurement_model(self.part, Outcome(status=0))
+            slices = len(list(self.part.folder.glob("slice-*")))
+            self.part = attrs.evolve(self.part, slices=slices)
+            model = executor.measurement_model(self.part.pieces[0], Outcome(status=0))
             self.part = attrs.evolve(self.part, model=model)
             self.is_measured = True
             return
@@ -174,7 +174,7 @@ class Measurement:
             if self.command.entrypoint is not None:  # a harness starts what it is told to
                 wrapped = introspected(environment, temp=self.system.temp)
                 environment = stack.enter_context(wrapped)
-            if self._is_still(executor):
+            if self.is_still(executor):
                 self.environment_hash = environment_hash(environment)
                 environment = padded(environment)
             session = FifoSession(
@@ -201,7 +201,7 @@ class Measurement:
         for note in outcome.notes:
             self.reporter.info(note)
         self._judge(outcome)
-        model = executor.measurement_model(self.part, outcome) + self._split
+        model = executor.measurement_model(self.part.pieces[0], outcome) + self._split
         self.part = attrs.evolve(self.part, model=model)
 
     def _measured(self, executor: Executor, session: FifoSession) -> Outcome | None:
@@ -218,6 +218,7 @@ class Measurement:
         if len(slices.launches) == 1:
             return executor.measure(self.part, session)
         self._split = slices.model_suffix
+        self.part = attrs.evolve(self.part, slices=len(slices.launches))
         merged = jobs.measured(self, executor, slices, session.environment)
         for failure in merged.failures:
             self.fail(failure)
@@ -243,37 +244,39 @@ class Measurement:
         keep = self.request.keep_env
         is_strict = self.request.environment == "strict"
         variables = inherited(self.system.env, strict=is_strict, keep=keep)
-        if not self._is_still(executor):
+        if not self.is_still(executor):
             return variables
         settled = stilled(variables, keep=keep)
         for change in settled.changes:
             self.reporter.debug(f"still environment: {change}")
         return settled.variables
 
-    def _is_still(self, executor: Executor) -> bool:
+    def is_still(self, executor: Executor) -> bool:
         """Whether the environment is held still; the reference's is its own, to the letter."""
         return executor.still_environment and self.part.compat is Compat.NATIVE
 
     def _launch(self, executor: Executor) -> Launch:
         entrypoint = self.command.entrypoint
         if entrypoint is None:
-            return self._harness_launch(executor)
+            return self.harness_launch(executor, self.part, self.command.targets)
         command = entrypoint.command
         argv = ("bash", "-c", command) if isinstance(command, str) else command
         _require_folder(entrypoint.cwd)
         return Launch(argv, cwd=entrypoint.cwd)
 
-    def _harness_launch(self, executor: Executor) -> Launch:
+    def harness_launch(
+        self, executor: Executor, part: RunPart, targets: Sequence[ExecTarget]
+    ) -> Launch:
+        """Return the process that measures targets; `part` is ours or a slice of it."""
         descriptor = harness_plugin(self.registry).descriptor
         harness = descriptor.load()()
         ready: list[Target] = []
-        for wanted in self.command.targets:
+        for wanted in targets:
             _require_folder(wanted.cwd)
             bounds = descriptor.options(**wanted.bounds)
             target = harness.target(Launch(wanted.argv, cwd=wanted.cwd), wanted.name, bounds)
-            launch = executor.target_launch(self.part, target.launch, target.uri)
+            launch = executor.target_launch(part, target.launch, target.uri)
             ready.append(attrs.evolve(target, launch=launch))
-        self.slicer = TargetSlicer(harness, ready, executor.rounds)
         command: Launch = harness.command(ready, executor.rounds)
         return command
 
@@ -305,7 +308,7 @@ class Measurement:
     def _read(self, executor: Executor) -> None:
         """Read the results; they count also when the command failed."""
         try:
-            benchmarks: Sequence[BenchmarkResult] = executor.results(self.part)
+            benchmarks = results_of(executor, self.part)
         except CodspeedError:
             if self.part.error:
                 return  # the command's failure is the cause

@@ -1,18 +1,23 @@
-"""Split one command into slices that can be measured apart from each other. No I/O here.
+"""Split one command into slices that can be measured apart, and read what they left as one.
 
-A slice is a `Launch` like any other, so whoever has slices may run them side by side on this
-machine (`codspeed.orchestrate.parallel`) or send them elsewhere; the results are merged by URI.
+A slice is a `Launch` like any other with a profile folder of its own, so whoever has slices may
+measure them side by side on this machine (`codspeed.orchestrate.parallel`) or send them elsewhere,
+and an executor need not know of them: it measures and reads pieces (`RunPart.pieces`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 
-from codspeed.model import Launch, Rounds
-from codspeed.protocols import Harness, Target
+from codspeed.model import ExecTarget, Launch
+
+if TYPE_CHECKING:
+    from codspeed.model import BenchmarkResult, CallTree, RunPart, Timeline
+    from codspeed.protocols import Executor
 
 _Item = TypeVar("_Item")
 
@@ -60,15 +65,56 @@ def deal(items: Sequence[_Item], count: int) -> list[list[_Item]]:
 
 @attrs.frozen
 class TargetSlicer:
-    """Splits the targets of a harness; each of them has a process of its own anyway."""
+    """Splits the targets of a harness; each of them has a process of its own anyway.
 
-    harness: Harness
-    targets: Sequence[Target]
-    rounds: Rounds
+    Attributes:
+        targets: In the order of the user.
+        command: Returns the harness process that measures some of them; also gets the number of
+            the slice, from 0.
+    """
+
+    targets: Sequence[ExecTarget]
+    command: Callable[[int, Sequence[ExecTarget]], Launch]
 
     def slices(self, launch: Launch, count: int) -> Slices:
         """Return one harness process per hand of targets."""
-        if len(self.targets) < 2:
+        same: dict[object, list[ExecTarget]] = {}  # one benchmark's results stay together
+        for target in self.targets:
+            same.setdefault(target.name or target.argv, []).append(target)
+        if len(same) < 2:
             return whole(launch, "there is one command only")
-        hands = deal(self.targets, count)
-        return Slices(tuple(self.harness.command(hand, self.rounds) for hand in hands))
+        hands = deal(list(same.values()), count)
+        dealt = [[target for targets in hand for target in targets] for hand in hands]
+        return Slices(tuple(self.command(number, hand) for number, hand in enumerate(dealt)))
+
+
+def results_of(executor: Executor, part: RunPart) -> Sequence[BenchmarkResult]:
+    """Return the benchmarks of all pieces of a part, each URI once.
+
+    Raises:
+        CodspeedError: What `Executor.results` raises.
+    """
+    if not part.slices:
+        return executor.results(part)
+    found: dict[str, BenchmarkResult] = {}
+    rounds = itertools.zip_longest(*(executor.results(piece) for piece in part.pieces))
+    for result in filter(None, itertools.chain.from_iterable(rounds)):  # as they were dealt
+        if result.uri not in found:
+            found[result.uri] = result
+            continue
+        first = found[result.uri]
+        note = "measured in several slices; this is the first"
+        found[result.uri] = attrs.evolve(first, notes=(*first.notes, note))
+    return tuple(found.values())
+
+
+def profile_of(executor: Executor, part: RunPart, uri: str) -> CallTree | None:
+    """Return where a benchmark of any piece spent its cost; None if that was not recorded."""
+    trees = (executor.profile(piece, uri) for piece in part.pieces)
+    return next((tree for tree in trees if tree is not None), None)
+
+
+def timeline_of(executor: Executor, part: RunPart, uri: str) -> Timeline | None:
+    """Return the course over time of a benchmark of any piece; None if that was not recorded."""
+    lines = (executor.timeline(piece, uri) for piece in part.pieces)
+    return next((line for line in lines if line is not None), None)
