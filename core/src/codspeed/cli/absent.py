@@ -49,6 +49,7 @@ _FLAGS: Final = {
     "--provider": _SERVICE,
     "--base": _SERVICE,
     "--message-format": _SERVICE,
+    "--upload-optional": _SERVICE,
     "--simulation-tool": _VALGRIND,
     "--valgrind-flavour": _VALGRIND,
     "--cycle-estimation": _VALGRIND,
