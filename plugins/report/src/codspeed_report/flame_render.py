@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Schema of the JSON document. History: 1 first version.
 FLAME_SCHEMA: Final = "codspeed.flame/1"
 _WIDE: Final = 10_000
+_SHOWN_PARTS: Final = 2
 _STYLES: Final = {
     "python": "green",
     "javascript": "green",
@@ -55,7 +56,7 @@ def table(tree: CallTree, *, limit: int, is_plain: bool) -> Table:
     for heading in ("Self", "Self %", "Total", "Total %"):
         grid.add_column(heading, justify="right", no_wrap=True)
     grid.add_column("Function", overflow="fold")
-    grid.add_column("Where", overflow="fold", style="dim")
+    grid.add_column("Where", overflow="ellipsis", no_wrap=True, style="dim")
     for row in shown:
         grid.add_row(
             Text(format_value(row.self_cost, tree.unit)),
@@ -132,8 +133,15 @@ def plain(renderable: RenderableType) -> str:
 
 
 def where(frame: Frame) -> str:
-    """Return the place a function comes from: its file, else the object file's name."""
-    return frame.location or frame.module.rpartition("/")[2]
+    """Return the place a function comes from, cut to what tells it apart: a few parts of its path.
+
+    Without a file it is the name of the object file.
+    """
+    if not frame.location:
+        return frame.module.rpartition("/")[2]
+    parts = frame.location.split("/")
+    cut = len(parts) - _SHOWN_PARTS
+    return "/".join(["…", *parts[cut:]]) if cut > 1 else frame.location
 
 
 def _label(node: Node, total: float, unit: str) -> Text:
