@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from codspeed.cli.app import App
     from codspeed.cli.scan import Setting
+    from codspeed.model import RunContext
 
 _JSON = next(option for option in options.RUN if option.name == "json")
 
@@ -43,12 +44,25 @@ def _upload(app: App, given: Mapping[str, Setting], words: Sequence[str]) -> int
             uploaders=uploaders,
             registry=app.registry,
             system=app.system,
-            context=app.context(),
+            context=_context(app, uploaders),
             plugin_options=settings.of_plugins(),
             reporter=reporter,
         )
         reporter.ended(report)
     return report.exit_code
+
+
+def _context(app: App, uploaders: Sequence[str] | None) -> RunContext:
+    """Return where we are, which decides about the uploaders that nobody named.
+
+    With names any job may publish a bundle, also one in which nothing can be measured: GitHub's
+    `workflow_run` is how results of forks are published.
+    """
+    if uploaders is None:
+        return app.context()
+    from codspeed.environment import git_context  # noqa: PLC0415 - starts git
+
+    return git_context("local", app.env, app.cwd)
 
 
 upload = ContractCommand(

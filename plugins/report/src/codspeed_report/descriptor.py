@@ -1,18 +1,19 @@
-"""What core knows of this plugin without loading it: an uploader, three verbs, one option."""
+"""What core knows of this plugin without loading it: two uploaders, verbs, their options."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from codspeed.model import option
+from codspeed.model import OptionStyle, option
 from codspeed.protocols import CommandDescriptor, UploaderDescriptor
 
 if TYPE_CHECKING:
     from codspeed.model import RunContext
     from codspeed.protocols import CommandBuilder
+    from codspeed_report.forge import ForgeUploader
     from codspeed_report.uploader import LocalUploader
 
 
@@ -33,6 +34,41 @@ class StoreOptions:
     )
 
 
+_UPLOADS: Final = ("run", "exec", "upload")
+
+
+@attrs.frozen
+class ForgeOptions(StoreOptions):
+    """What `forge` can be told; the store is where it finds the base.
+
+    Attributes:
+        comment: None to comment on pull requests if a token is given.
+        comment_token: None for GITHUB_TOKEN or GITLAB_TOKEN.
+    """
+
+    comment: bool | None = option(
+        None,
+        style=OptionStyle.OPTIONAL_BOOL,
+        help="Comment on the pull request (default: if a token for it is given).",
+        verbs=_UPLOADS,
+    )
+    comment_token: str | None = option(
+        None,
+        env="CODSPEED_COMMENT_TOKEN",
+        hidden=True,
+        help="Token for comments, in place of GITHUB_TOKEN or GITLAB_TOKEN.",
+        metavar="TOKEN",
+        secret=True,
+        in_file=False,
+        verbs=_UPLOADS,
+    )
+
+
+def _forge_wanted(context: RunContext, _options: Any) -> str | None:
+    is_ci = context.provider in {"github-actions", "gitlab-ci"}
+    return "the job's pull request and summary are to show the results" if is_ci else None
+
+
 def _wanted(_context: RunContext, _options: Any) -> str:
     return "results are kept on this machine"
 
@@ -41,6 +77,12 @@ def _load_uploader() -> type[LocalUploader]:
     from codspeed_report.uploader import LocalUploader  # noqa: PLC0415 - only when selected
 
     return LocalUploader
+
+
+def _load_forge() -> type[ForgeUploader]:
+    from codspeed_report.forge import ForgeUploader  # noqa: PLC0415 - only when selected
+
+    return ForgeUploader
 
 
 def _load_compare() -> CommandBuilder:
@@ -67,6 +109,13 @@ local = UploaderDescriptor(
     load=_load_uploader,
     options=StoreOptions,
     wanted=_wanted,
+)
+forge = UploaderDescriptor(
+    name="forge",
+    label="Job summary and comments",
+    load=_load_forge,
+    options=ForgeOptions,
+    wanted=_forge_wanted,
 )
 compare = CommandDescriptor(
     name="compare",

@@ -184,19 +184,21 @@ def _comparison_cells(row: Row, *, with_executor: bool) -> tuple[Text, ...]:
     return (
         Text(name),
         Text(series.label or series.metric),
-        Text(_value(row.base)),
-        Text(_value(row.head)),
-        Text(_change(row), "bold" if row.status is Status.CHANGED else ""),
-        Text(_spreads(row)),
-        Text("; ".join(filter(None, (_said(row), row.note)))),
+        Text(value_text(row.base)),
+        Text(value_text(row.head)),
+        Text(change_text(row), "bold" if row.status is Status.CHANGED else ""),
+        Text(spread_text(row)),
+        Text("; ".join(filter(None, (status_text(row), row.note)))),
     )
 
 
-def _change(row: Row) -> str:
+def change_text(row: Row) -> str:
+    """Return the relative change; a dash where there is none."""
     return format_change(row.change) if row.status in COMPARED else "-"
 
 
-def _said(row: Row) -> str:
+def status_text(row: Row) -> str:
+    """Return what a row says beside its numbers; empty if they say it all."""
     if row.status is Status.NO_VERDICT:
         return ""
     if row.status is Status.CHANGED and row.base is not None and row.head is not None:
@@ -204,7 +206,8 @@ def _said(row: Row) -> str:
     return str(row.status.value)
 
 
-def _spreads(row: Row) -> str:
+def spread_text(row: Row) -> str:
+    """Return the spread of both sides, or that there can be none."""
     sides = (row.base, row.head)
     if all(side is None or side.spread is None for side in sides):
         return "exact" if row.series.kind is Kind.EXACT else "-"
@@ -215,7 +218,8 @@ def _percent(fraction: float | None) -> str:
     return "-" if fraction is None else format_value(fraction * 100, "percent")
 
 
-def _value(measured: Measurement | None) -> str:
+def value_text(measured: Measurement | None) -> str:
+    """Return a number with its unit; a dash if there is none."""
     return "-" if measured is None else format_value(measured.value, measured.series.unit)
 
 
