@@ -96,7 +96,7 @@ def test_functions_and_headers_are_those_that_pyelftools_finds(path: Path) -> No
         ]
         assert ours.build_id == next(iter(notes), "")
         needed = [
-            tag.needed
+            vars(tag)["needed"]
             for segment in oracle.iter_segments()
             if isinstance(segment, DynamicSegment)
             for tag in segment.iter_tags("DT_NEEDED")
