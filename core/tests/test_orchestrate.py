@@ -467,9 +467,8 @@ def test_no_benchmarks_is_an_error_of_its_own(world: World) -> None:
     assert report.errors[0].problem.startswith(
         "The command did not produce any CodSpeed result to process, did you run your benchmarks"
     )
-    assert report.errors[0].hint == (
-        "Details: no integration introduced itself. --allow-empty accepts this"
-    )
+    assert "no integration introduced itself" in str(report.errors[0].hint)
+    assert "--allow-empty" in str(report.errors[0].hint)
 
 
 def test_no_benchmarks_may_be_accepted(world: World) -> None:

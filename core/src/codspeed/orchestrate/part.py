@@ -37,6 +37,7 @@ from codspeed.model import (
     System,
 )
 from codspeed.orchestrate import interrupt
+from codspeed.orchestrate.absence import explain
 from codspeed.orchestrate.select import blaming, harness_plugin, made
 from codspeed.orchestrate.slices import results_of
 from codspeed.protocols import Executor, Hooks, Instrument
@@ -345,14 +346,7 @@ class Measurement:
         if self.request.allow_empty:
             self.reporter.info(NO_BENCHMARKS)
             return
-        outcome = self.part.outcome
-        spoke = None if outcome is None else outcome.integration
-        details = (
-            "no integration introduced itself"
-            if spoke is None
-            else f"{spoke.name} {spoke.version} introduced itself and left no benchmark"
-        )
-        hint = f"Details: {details}. --allow-empty accepts this"
+        hint = f"Details: {explain(self.part)}. --allow-empty accepts this"
         raise NoBenchmarksError(NO_BENCHMARKS, hint=hint)
 
 
