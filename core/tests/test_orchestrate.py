@@ -30,6 +30,7 @@ from codspeed.errors import (
     UploadError,
     UsageError,
 )
+from codspeed.hooks.paths import CTL_FIFO
 from codspeed.model import (
     BenchmarkResult,
     Compat,
@@ -502,18 +503,21 @@ def test_a_tool_that_stays_missing_fails_the_part_unless_it_is_optional(world: W
 
 
 def test_a_resource_that_another_run_holds_fails_the_part(world: World) -> None:
-    path = world.system.temp / "codspeed-gate.lock"
+    """Also a run with another TMPDIR, as this one has: locks are with the fixed FIFOs."""
+    gate = f"gate-{os.getpid()}"
+    path = Path(CTL_FIFO).parent / f"codspeed-{gate}.lock"
     hold = (
         "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2);"
         "print(flush=True); sys.stdin.read()"
     )
     argv = [sys.executable, "-c", hold, str(path)]
-    kind = broken(resources=lambda *_: {"gate": Sharing.EXCLUSIVE})
+    kind = broken(resources=lambda *_: {gate: Sharing.EXCLUSIVE})
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
         report = world.run(says("a"), plugins=(executor("gated", kind), executor("free")))
         other.communicate(b"")
+    path.unlink()
 
     assert [error.slug for error in report.errors] == ["locked"]
     assert uris(report) == {1: ["a"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -17,6 +18,7 @@ from codspeed.errors import (
     ToolError,
     UsageError,
 )
+from codspeed.hooks.paths import CTL_FIFO
 from codspeed.hooks.session import FifoSession, failed
 from codspeed.launch import lock
 from codspeed.launch.environment import inherited, injected
@@ -57,6 +59,9 @@ NO_BENCHMARKS: Final = (
     "The command did not produce any CodSpeed result to process, "
     "did you run your benchmarks using a compatible CodSpeed integration?"
 )
+
+# Where the locks are: with the FIFOs. TMPDIR may differ between two runs that exclude each other.
+_MACHINE_WIDE: Final = Path(CTL_FIFO).parent
 
 
 @attrs.frozen
@@ -285,7 +290,7 @@ class Measurement:
         return lock.hold(
             resource,
             sharing,
-            temp=self.system.temp,
+            temp=_MACHINE_WIDE,
             timeout=self.request.lock_timeout,
             waiting=lambda holder: self.reporter.info(f"{resource}: waiting for {holder}"),
         )
