@@ -24,7 +24,10 @@ NO_CALLERS: Final = Frame("[callers not recorded]", kind="harness")
 MANAGED: Final = frozenset({"python", "javascript"})
 
 # Program and library of CPython, also of free-threaded and debug builds, and of Node.
-_RUNTIME: Final = re.compile(r"(?:libpython\d[\w.]*\.so[\w.]*|python\d?[\w.]*|node(?:js)?)")
+_RUNTIME: Final = re.compile(
+    r"libpython\d[\w.]*\.so[\d.]*|python(?:\d+(?:\.\d+)?[a-z]*)?(?:-dbg)?"
+    r"|libnode\.so[\d.]*|node(?:js)?"
+)
 # CPython's perf trampoline (Python/perf_trampoline.c): py::QUALNAME:FILE
 _PYTHON: Final = re.compile(r"py::(?P<function>.*?):(?P<file>[^:]*)")
 # V8's --perf-basic-prof (src/logging/log.cc): TAG:MARK NAME FILE:LINE:COLUMN
