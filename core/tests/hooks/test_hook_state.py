@@ -178,6 +178,28 @@ def test_name_goes_to_the_latest_closed_window_that_has_none() -> None:
     assert [window.uri for window in table.windows()] == ["first", "second"]
 
 
+def test_name_goes_to_the_window_in_which_its_process_marked_rounds() -> None:
+    """A stranger measures between our Stop and our name."""
+    table = Table()
+    run_window(table, 0, 9, started(1, 2), ended(1, 3))
+    run_window(table, 20, 29, started(2, 22), ended(2, 23))
+    table.say(CurrentBenchmark(1, "ours"), CurrentBenchmark(2, "theirs"), at=40)
+
+    assert [(window.uri, window.pids) for window in table.windows()] == [
+        ("ours", (1,)),
+        ("theirs", (2,)),
+    ]
+
+
+def test_name_does_not_go_to_a_window_of_another_process() -> None:
+    table = Table()
+    run_window(table, 0, 9)
+    run_window(table, 20, 29, started(2, 22), ended(2, 23))
+    table.say(CurrentBenchmark(1, "ours"), at=40)
+
+    assert [window.uri for window in table.windows()] == ["ours", None]
+
+
 def test_name_that_comes_while_a_window_is_open_goes_to_the_closed_one() -> None:
     table = Table()
     table.say(START, STOP, START, CurrentBenchmark(1, "a"), STOP, CurrentBenchmark(2, "b"))

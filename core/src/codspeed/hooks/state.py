@@ -17,10 +17,11 @@ in either state:
 
 A benchmark that raised leaves its Start without a Stop; its window is closed by the next Start and
 keeps no name for ever, since that integration has given it up. A window closed by its own Stop
-awaits the CurrentBenchmark that names it; names come last, so the latest such window is meant, and
-a window that is open is never named. Everything else is independent of that state: handshakes
-happen inside open windows (JMH forks), markers arrive before, inside or after their window
-(tinybench and Go send them after Stop). Rounds are therefore assigned at the end, by time.
+awaits the CurrentBenchmark that names it; names come last, so the latest such window is meant -
+unless only another process marked rounds in it - and a window that is open is never named.
+Everything else is independent of that state: handshakes happen inside open windows (JMH forks),
+markers arrive before, inside or after their window (tinybench and Go send them after Stop). Rounds
+are therefore assigned at the end, by time.
 
 Changing a rule? docs/protocol.md tells the same in words.
 """
@@ -206,10 +207,31 @@ class Conversation:
         self._uris.append((self._clock(), command.uri))
         self.pids.add(command.pid)
         if self._unnamed:
-            span = self._unnamed.pop()
+            span = self._meant(command.pid)
+            self._unnamed.remove(span)
             span.uri, span.pid = command.uri, command.pid
             self._hooks.benchmark(command.pid, command.uri)
         return ACK
+
+    def _meant(self, pid: int) -> _Span:
+        """Return the window that `pid` names: its own by its markers, or the latest of nobody's.
+
+        More than one awaits its name only where processes take turns, one of them perhaps a
+        stranger that inherited the environment of this run.
+        """
+        if len(self._unnamed) == 1:
+            return self._unnamed[0]
+        latest = self._unnamed[::-1]
+        markers = [(sender, timestamp) for sender, _kind, timestamp in self._marks if sender]
+        senders = [
+            {sender for sender, timestamp in markers if span.start <= timestamp <= span.end}
+            for span in latest
+        ]
+        for fits in ({pid}.issubset, set[int]().issuperset):
+            for span, inside in zip(latest, senders, strict=True):
+                if fits(inside):
+                    return span
+        return latest[0]
 
     def _mark(self, command: AddMarker) -> Command:
         self._marks.append((command.pid, command.kind, command.timestamp))

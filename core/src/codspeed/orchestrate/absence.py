@@ -1,4 +1,4 @@
-"""Why a command left no benchmark, and what to do: told from what it did leave. Reads, never writes.
+"""Why a command left no benchmark, and what to do: told from what it did leave.
 
 The usual cause is a benchmark that was built, or an integration that was made, for another mode.
 What each integration needs is from its documentation; spec/integrations.md 3 of the reference.
@@ -29,8 +29,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 # By a word in the command, where nobody introduced itself.
 _SUSPECTS: Final[Mapping[str, str]] = {
-    "pytest": "pytest-codspeed older than 3.0 knows simulation only, older than 4.3 no memory mode: "
-    "upgrade it; is it installed where the command finds pytest?",
+    "pytest": "pytest-codspeed older than 3.0 knows simulation only, older than 4.3 no memory "
+    "mode: upgrade it; is it installed where the command finds pytest?",
     "cargo": "cargo codspeed build -m {mode} must come before: what was built for another mode is "
     "not measured",
     "go": "go test needs -bench, and codspeed-go-runner on PATH; Go knows walltime only",
