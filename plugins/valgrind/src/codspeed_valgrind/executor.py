@@ -55,12 +55,18 @@ _NONE: Final = capabilities.Capabilities(Path("valgrind"), "")
 
 @attrs.frozen
 class _Target:
-    """One exec target; `prefix` begins the names of its output files, if they are not just pids."""
+    """One exec target.
+
+    Attributes:
+        prefix: How the names of its output files begin; empty if they are process ids alone.
+        launcher: Starts it; removed when it was measured.
+    """
 
     uri: str
     prefix: str
     plan: Plan
     whole: bool
+    launcher: Path
 
 
 class ValgrindExecutor(ExecutorDefaults):
@@ -135,13 +141,18 @@ class ValgrindExecutor(ExecutorDefaults):
         whole = target.is_static(launch, environment)
         # Under compat the service finds its files by their names.
         is_named = whole or part.compat is Compat.NATIVE
-        prefix = f"target-{len(known):04d}" if is_named else ""
+        name = f"target-{len(known):04d}"
+        prefix = name if is_named else ""
         plan = self._planner(part).target(launch, environment, prefix=prefix, whole=whole)
-        known.append(_Target(uri, prefix, plan, whole))
+        program = part.folder / f"{name}.sh"
+        wrapper.launcher(program, plan.valgrind)
+        known.append(_Target(uri, prefix, plan, whole, program))
         marks = {} if whole else target.marked(environment, uri)
         if plan.is_free_threaded:
             marks["PYTHONMALLOC"] = "default"
-        return wrapper.wrapped(attrs.evolve(launch, env={**launch.env, **marks}), plan.valgrind)
+        return attrs.evolve(
+            launch, argv=(str(program), *launch.argv), env={**launch.env, **marks}
+        )
 
     def measure(self, part: RunPart, session: Session) -> Outcome:
         """Simulate the part's command, as often as was asked for.
@@ -162,7 +173,11 @@ class ValgrindExecutor(ExecutorDefaults):
             record.write_targets(part.folder, uris)
         for text in self._warnings(part, known, [plan, *(item.plan for item in targets)]):
             session.note(text)
-        outcome, unsteady = self._repeated(part, session, plan)
+        try:
+            outcome, unsteady = self._repeated(part, session, plan)
+        finally:
+            for item in targets:
+                item.launcher.unlink(missing_ok=True)
         if unsteady:
             record.write(part.folder, attrs.evolve(known, unsteady=unsteady))
         marking = {item.prefix: item.uri for item in targets if item.prefix and not item.whole}

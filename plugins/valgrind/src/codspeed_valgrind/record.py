@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -59,17 +58,18 @@ def read(folder: Path) -> Record:
     """
     path = folder / NAME
     try:
-        plain = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
         return Record()
-    except (OSError, ValueError) as failure:
-        problem = f"{path} can't be read: {failure}"
-        raise ResultsError(problem, hint="measure again") from failure
-    if isinstance(plain, dict) and plain.get("schema") != SCHEMA:
-        problem = f"{path} has schema {plain.get('schema')}, this plugin reads {SCHEMA}"
+    except OSError as failure:
+        problem = f"{path} can't be read: {failure.strerror}"
+        raise ResultsError(problem) from failure
+    plain = wire.load_json(data, where=str(path), error=ResultsError)
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if schema != SCHEMA:
+        problem = f"{path} has schema {schema}, this plugin reads {SCHEMA}"
         raise ResultsError(problem, hint="upgrade codspeed-valgrind, or measure again")
-    record: Record = wire.from_plain(plain, Record, where=str(path))
-    return record
+    return wire.from_plain(plain, Record, where=str(path), error=ResultsError)
 
 
 def write(folder: Path, record: Record) -> None:

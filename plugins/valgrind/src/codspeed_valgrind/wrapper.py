@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import platform
 import shlex
 import shutil
@@ -50,6 +51,17 @@ def still_addresses() -> tuple[str, ...]:
 def wrapped(launch: Launch, valgrind: Sequence[str]) -> Launch:
     """Return `launch` behind Valgrind and its arguments; the status is the command's own."""
     return attrs.evolve(launch, argv=(*still_addresses(), *valgrind, *launch.argv))
+
+
+def launcher(path: Path, valgrind: Sequence[str]) -> None:
+    """Write a program that starts what its arguments say behind Valgrind.
+
+    A harness may hand a target's command on in a single argument, which Linux limits to 128 KiB;
+    Valgrind's arguments are longer when they list the functions of an interpreter.
+    """
+    words = shlex.join((*still_addresses(), *valgrind))
+    path.write_bytes(os.fsencode(f'#!/bin/sh\nexec {words} "$@"\n'))
+    path.chmod(0o700)
 
 
 @attrs.frozen
