@@ -34,10 +34,12 @@ from codspeed.hooks.client import connect
 from codspeed.model import MarkerKind
 client = connect(ctl=sys.argv[1], ack=sys.argv[2])
 pid, times = os.getpid(), []
+client.start()
 for _ in range(int(sys.argv[3])):
     before = time.perf_counter_ns()
     client.marker(pid, MarkerKind.ROUND_START, before)
     times.append(time.perf_counter_ns() - before)
+client.stop()
 open(sys.argv[4], "w").write(" ".join(map(str, times)))
 """
 

@@ -159,9 +159,14 @@ def _read_integration(payload: bytes) -> Command:
     return SetIntegration(name, version)
 
 
+# Half of the time that an enum's own lookup takes; markers are the frames that count.
+_MARKER_KINDS: Final = {int(kind): kind for kind in MarkerKind}
+
+
 def _read_marker(payload: bytes) -> Command:
     _tag, pid, kind, timestamp = _MARKER.unpack_from(payload)
-    return AddMarker(pid, MarkerKind(kind), timestamp)
+    known = _MARKER_KINDS.get(kind)
+    return AddMarker(pid, MarkerKind(kind) if known is None else known, timestamp)
 
 
 def _read_version(payload: bytes) -> Command:
@@ -179,6 +184,9 @@ _READERS: Final[Mapping[int, Callable[[bytes], Command]]] = {
     8: _read_version,
     10: _read_mode,
 }
+
+
+_KNOWN: Final = frozenset({-1, *_BARE, *_READERS})
 
 
 def _encoded(text: str) -> bytes:
@@ -276,10 +284,10 @@ class Decoder:
         buffer = self._buffer
         while len(buffer) >= _LENGTH.size:
             try:
-                end = _frame_end(buffer)
+                end, tag = _frame_end(buffer)
                 if end > len(buffer):
                     return
-                command = _command(bytes(buffer[_LENGTH.size : end]))
+                command = _command(tag, bytes(buffer[_LENGTH.size : end]))
             except ValueError as error:
                 raise self._error(str(error)) from error
             del buffer[:end]
@@ -296,22 +304,25 @@ class Decoder:
         )
 
 
-def _frame_end(buffer: bytearray) -> int:
-    """Return where the first frame ends; its tag is looked at too, to fail as early as possible."""
-    (length,) = _LENGTH.unpack_from(buffer)
+def _frame_end(buffer: bytearray) -> tuple[int, int]:
+    """Return where the first frame ends and its tag; both are checked as early as possible.
+
+    The tag is -1 while it has not arrived.
+    """
+    if len(buffer) >= MIN_FRAME:
+        length, tag = _HEAD.unpack_from(buffer)
+    else:
+        (length,), tag = _LENGTH.unpack_from(buffer), -1
     if not MIN_PAYLOAD <= length <= MAX_PAYLOAD:
         msg = f"a length of {length} bytes (possible are {MIN_PAYLOAD} to {MAX_PAYLOAD})"
         raise ValueError(msg)
-    if len(buffer) >= MIN_FRAME:
-        (tag,) = _LENGTH.unpack_from(buffer, _LENGTH.size)
-        if tag not in _BARE and tag not in _READERS:
-            msg = f"unknown tag {tag}"
-            raise ValueError(msg)
-    return int(_LENGTH.size + length)
+    if tag not in _KNOWN:
+        msg = f"unknown tag {tag}"
+        raise ValueError(msg)
+    return length + _LENGTH.size, tag
 
 
-def _command(payload: bytes) -> Command:
-    (tag,) = _LENGTH.unpack_from(payload)
+def _command(tag: int, payload: bytes) -> Command:
     bare = _BARE.get(tag)
     if bare is not None:
         return bare

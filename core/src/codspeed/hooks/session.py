@@ -15,14 +15,14 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
 
 from codspeed.errors import BenchmarkFailedError, CodspeedError, FramingError, ProtocolError
 from codspeed.hooks.codec import Decoder, Err, encode
 from codspeed.hooks.fifo import FifoPair, FifoPaths, opened
-from codspeed.hooks.state import Conversation
+from codspeed.hooks.state import ACK, Conversation
 from codspeed.launch.child import Child, spawn, suspend_with, terminal_for
 from codspeed.launch.privilege import elevated
 from codspeed.model import Outcome, Reporter
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from codspeed.model import IntegrationMode, Launch, System
 
+_ACK_FRAME: Final = encode(ACK)  # the answer to nearly everything
 _OUTPUT_BYTES: Final = 1 << 16
 # What the child wrote before its end is at most a pipe full (default limit of pipe(7)); without a
 # bound, whoever inherited the pipe could keep us reading.
@@ -212,6 +213,17 @@ class _Around(Hooks):
         return self._outer.healthy() and self._inner.healthy()
 
 
+class _Source(NamedTuple):
+    """What to do when a descriptor is readable, and whether an integration waits behind it."""
+
+    act: Callable[[], object]
+    is_client: bool
+
+
+def _is_no_client(ready: tuple[selectors.SelectorKey, int]) -> bool:
+    return not ready[0].data.is_client
+
+
 class _Loop:
     """The event loop of one child.
 
@@ -250,7 +262,7 @@ class _Loop:
             self._register(self._child.stdout, lambda: self._pump(self._child.stdout, "stdout"))
             self._register(self._child.stderr, lambda: self._pump(self._child.stderr, "stderr"))
             if self._fifos is not None:
-                self._register(self._fifos.ctl, self._on_frames)
+                self._register(self._fifos.ctl, self._on_frames, is_client=True)
             for fd, ready in watched.items():
                 self._register(fd, ready)
             yield
@@ -258,13 +270,13 @@ class _Loop:
     def run(self) -> None:
         """Wait and serve until the child has exited; then take what it had already written."""
         while not self._exited:
-            ready = [key for key, _events in self._selector.select(self._timeout())]
-            if any(key.data == self._on_frames for key in ready):
-                self._on_frames()
-            for key in ready:
-                if key.data != self._on_frames:
-                    key.data()
-            self._on_time()
+            ready = self._selector.select(self._timeout())
+            if len(ready) > 1:  # who is waiting for an answer comes first
+                ready.sort(key=_is_no_client)
+            for key, _events in ready:
+                key.data.act()
+            if self._has_timers():
+                self._on_time()
         self._take_leftovers()
 
     def _take_leftovers(self) -> None:
@@ -276,8 +288,9 @@ class _Loop:
                 if not self._pump(fd, stream):
                     break
 
-    def _register(self, fd: int, ready: Callable[[], object]) -> None:
-        self._selector.register(fd, selectors.EVENT_READ, ready)
+    def _register(self, fd: int, act: Callable[[], object], *, is_client: bool = False) -> None:
+        source = _Source(act, is_client=is_client)
+        self._selector.register(fd, selectors.EVENT_READ, source)
 
     def _on_exit(self) -> None:
         self._exited = True
@@ -292,7 +305,8 @@ class _Loop:
         answered = False
         try:
             for command in self._decoder.feed(data):
-                self._fifos.write(encode(self._conversation.answer(command)))
+                reply = self._conversation.answer(command)
+                self._fifos.write(_ACK_FRAME if reply is ACK else encode(reply))
                 answered = True
         except FramingError as lost:
             self._lose_framing(lost)
@@ -381,14 +395,24 @@ class _Loop:
             self._reporter.tick()
             self._next_tick = now + _TICK_S
 
+    def _has_timers(self) -> bool:
+        """Whether time alone can change anything: not while a window is open and all is well."""
+        return (
+            not self._conversation.is_open
+            or self._frame_deadline is not None
+            or bool(self.stopping)
+        )
+
     def _timeout(self) -> float | None:
         """Seconds until the next timer; None when only an event can change anything."""
+        if not self._has_timers():
+            return None
         due = [deadline for deadline in (self._frame_deadline,) if deadline is not None]
         if self.stopping:
             due.append(self._step_deadline)
         if not self._conversation.is_open:
             due.append(self._next_tick)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        return max(0.0, min(due) - time.monotonic())
 
 
 def _numbers(names: Iterable[str]) -> list[int]:
