@@ -255,8 +255,9 @@ def test_rounds_of_our_harness_become_samples_and_metrics_beside(
     }
     (result,) = read_results(write(document))
     metrics = {metric.name: metric.value for metric in result.metrics}
+    samples = result.metrics[0].samples
 
-    assert result.metrics[0].samples == (3, 1, 2)
+    assert samples == (3.0, 1.0, 2.0)
     assert metrics["cpu_time"] == 25
     assert metrics["queue_time"] == 5
     assert metrics["voluntary_switches"] == 1.5
