@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from codspeed.testing.contract import ExecutorContract
+    from codspeed.testing.fake_service import FakeService
     from codspeed.testing.fakes import FakeExecutor, FakeReporter, FakeSession, FakeUploader
     from codspeed.testing.fifo import fifo_lock
     from codspeed.testing.parts import make_part, restored
@@ -30,6 +31,7 @@ __all__ = [
     "ExecutorContract",
     "FakeExecutor",
     "FakeReporter",
+    "FakeService",
     "FakeSession",
     "FakeUploader",
     "fifo_lock",
@@ -42,6 +44,7 @@ _LAZY: Final = {
     "ExecutorContract": "contract",
     "FakeExecutor": "fakes",
     "FakeReporter": "fakes",
+    "FakeService": "fake_service",
     "FakeSession": "fakes",
     "FakeUploader": "fakes",
     "fifo_lock": "fifo",

@@ -17,6 +17,7 @@ import stat
 import tarfile
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
@@ -26,7 +27,7 @@ from codspeed.errors import UploadError
 from codspeed_service import contract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _BLOCK_BYTES: Final = 1 << 20
 _WAITING_BLOCKS: Final = 4  # between writer and hasher
@@ -96,9 +97,8 @@ def _ignore(_text: str) -> None:
 def _pack(folder: Path, sink: _Hashing, *, is_gzip: bool, warn: Callable[[str], None]) -> None:
     with contextlib.ExitStack() as stack:
         target: Any = stack.enter_context(_compressor(sink)) if is_gzip else sink
-        # tarfile wants a file; it only ever calls `write` and `tell` here.
         tar = tarfile.TarFile(
-            fileobj=cast("IO[bytes]", target),
+            fileobj=cast("IO[bytes]", _Target(target.write)),
             mode="w",
             format=tarfile.GNU_FORMAT,
             encoding="utf-8",
@@ -166,6 +166,17 @@ def _kind(entry: Path, root: Path, above: frozenset[Path]) -> str:
     return "file" if stat.S_ISREG(status.st_mode) else "neither file nor folder"
 
 
+@attrs.frozen
+class _Target:
+    """All that tarfile needs of a file it writes: not every writer can say where it is."""
+
+    write: Callable[[bytes], int]
+
+    def tell(self) -> int:
+        """Return where the archive starts."""
+        return 0
+
+
 class _Hashing:
     """A file that is hashed while it is written; the hash is ready when the context ended."""
 
@@ -202,10 +213,6 @@ class _Hashing:
         if self._small_bytes >= _BLOCK_BYTES // 2:
             self._pass_on()
         return len(block)
-
-    def tell(self) -> int:
-        """Return how much was written."""
-        return self.size
 
     def flush(self) -> None:
         """Leave it to the end: nobody reads before."""
