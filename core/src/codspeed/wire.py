@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgpack
-from cattrs import transform_error
-from cattrs.errors import BaseValidationError
-from cattrs.preconf.json import make_converter
 
 from codspeed.errors import BundleError, CodspeedError
 from codspeed.model import Manifest, MarkerKind, Outcome, PartResults, Timestamps
@@ -53,6 +50,9 @@ _NO_DOCUMENT: Final = (
 
 @functools.cache
 def _converter() -> Converter:
+    # Imported late, as below: nothing is converted before the benchmark runs.
+    from cattrs.preconf.json import make_converter  # noqa: PLC0415
+
     converter = make_converter()
     converter.register_unstructure_hook(Path, str)
     converter.register_structure_hook(Path, lambda text, _type: Path(_text(text)))
@@ -118,6 +118,9 @@ def from_plain(
     Raises:
         CodspeedError: `error`, if anything is missing or of the wrong type; names every such place.
     """
+    from cattrs import transform_error  # noqa: PLC0415
+    from cattrs.errors import BaseValidationError  # noqa: PLC0415
+
     try:
         return _converter().structure(plain, kind)
     except (BaseValidationError, ValueError, TypeError, KeyError, ArithmeticError) as failure:
