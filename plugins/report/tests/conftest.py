@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,6 @@ from codspeed.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from codspeed.model import RunReport, RunRequest
 
 COMMITS = {"one": "1" * 40, "two": "2" * 40, "three": "3" * 40}
@@ -125,6 +124,7 @@ class FakeApp:
     options: dict[str, Any] = attrs.field(factory=dict)
     printed: list[str] = attrs.field(factory=list)
     written: list[str] = attrs.field(factory=list)
+    executors: dict[str, Callable[[Mapping[str, Any]], Any]] = attrs.field(factory=dict)
     system: System = attrs.field(default=System("linux", "debian", "12", "x86_64", 0, Path(), {}))
 
     def option(self, name: str) -> Any:
@@ -138,6 +138,9 @@ class FakeApp:
 
     def run(self, request: RunRequest) -> RunReport:
         raise NotImplementedError
+
+    def executor(self, name: str, options: Mapping[str, Any]) -> Any:
+        return self.executors[name](options)
 
     def print(self, renderable: Any) -> None:
         console = Console(width=200, no_color=True)

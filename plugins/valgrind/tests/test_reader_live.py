@@ -43,7 +43,11 @@ KEEP void end(void) { backup(0); sink++; }
 KEEP int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
 KEEP void __codspeed_root_frame__way(void) { start(); end(); sink++; }
 KEEP void __codspeed_root_frame__heap(void) {
-  for (int i = 1; i < 40; i++) { char *volatile p = malloc(i * 100); memset(p, i, i * 100); free(p); }
+  for (int i = 1; i < 40; i++) {
+    char *volatile p = malloc(i * 100);
+    memset(p, i, i * 100);
+    free(p);
+  }
   sink += fib(9);
 }
 static void measure(void (*work)(void)) {
