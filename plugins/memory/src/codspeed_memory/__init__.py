@@ -1,0 +1,1 @@
+"""Memory mode: every allocation and free of a command and its children."""

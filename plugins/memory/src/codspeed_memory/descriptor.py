@@ -1,0 +1,70 @@
+"""What core needs to know of the memory executor without loading it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from codspeed.model import OptionStyle, Support, System, option
+from codspeed.protocols import ExecutorDescriptor
+
+if TYPE_CHECKING:
+    from codspeed_memory.executor import MemoryExecutor
+
+# The shim knows the counter and the system calls of these.
+_ARCHITECTURES: Final = ("x86_64", "aarch64")
+
+
+@attrs.frozen
+class MemoryOptions:
+    """Options of memory mode.
+
+    Attributes:
+        memory_backend: What sees the allocations; "auto": the preloaded shim.
+        python_allocator: "auto": malloc under native, left alone under compat.
+        allow_dropped: Accept a run of which events were lost.
+    """
+
+    memory_backend: str = option(
+        "auto",
+        env="CODSPEED_MEMORY_BACKEND",
+        choices=("auto", "shim", "ebpf"),
+        help="What records allocations: a preloaded library (shim) or uprobes (ebpf)",
+    )
+    python_allocator: str = option(
+        "auto",
+        env="CODSPEED_PYTHON_ALLOCATOR",
+        choices=("auto", "default", "pymalloc", "malloc"),
+        help="CPython's allocator; auto: pymalloc, or malloc with --compat codspeed",
+    )
+    allow_dropped: bool = option(
+        False,  # noqa: FBT003 - the default of a flag
+        style=OptionStyle.FLAG,
+        help="Accept memory results of which allocation events were lost",
+    )
+
+
+def _load() -> type[MemoryExecutor]:
+    from codspeed_memory.executor import MemoryExecutor  # noqa: PLC0415 - only when selected
+
+    return MemoryExecutor
+
+
+def _support(system: System) -> Support:
+    if system.os != "linux":
+        return Support.unsupported("allocations can be recorded on Linux only")
+    if system.arch not in _ARCHITECTURES:
+        return Support.unsupported(f"no memory mode on {system.arch}, only on x86_64 and aarch64")
+    return Support.ok()
+
+
+descriptor: Final = ExecutorDescriptor(
+    name="memory",
+    label="Memory",
+    mode="memory",
+    runner_mode="memory",
+    options=MemoryOptions,
+    load=_load,
+    support=_support,
+)

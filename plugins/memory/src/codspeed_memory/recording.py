@@ -1,0 +1,192 @@
+"""What a backend recorded, and how it becomes an artifact and figures.
+
+Events are read once, in batches: ten million need no more memory than a few thousand.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from typing import IO, TYPE_CHECKING, Final
+
+import attrs
+
+from codspeed.errors import ToolError
+from codspeed_memory import compiled, raw
+from codspeed_memory.artifact import FrameWriter
+from codspeed_memory.clock import Clock
+from codspeed_memory.usage import ProcessUsage, Usage, histogram_of, largest, timeline_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_BATCH: Final = 65_536
+_ENCODED_LIMIT: Final = 128  # ENCODED_LIMIT of native/encode.h
+
+
+@attrs.frozen(kw_only=True)
+class Recording:
+    """Everything that a backend saw.
+
+    Attributes:
+        file: Blocks of records as native/ring.h has them, from the start to the end.
+        clock: For the stamps of the records.
+        dropped: Events that were lost.
+        waits: How often a thread had to wait for room.
+    """
+
+    file: IO[bytes]
+    clock: Clock = attrs.field(factory=Clock)
+    dropped: int = 0
+    waits: int = 0
+
+    def notes(self) -> list[raw.Note]:
+        """Return what is known of programs; see `raw.Note`."""
+        with _mapped(self.file) as data:
+            return raw.notes(data)
+
+    def analysed(self, starts_ns: Mapping[int, int], artifact: IO[bytes]) -> dict[int, Usage]:
+        """Write the artifact, and return what each window used.
+
+        Args:
+            starts_ns: When each window began.
+            artifact: Gets all events.
+
+        Raises:
+            ToolError: If there is no memory.
+            OSError: If the artifact can't be written.
+        """
+        frames = FrameWriter(artifact)
+        with _mapped(self.file) as data:
+            usages = _analyse(data, self.clock, starts_ns, frames)
+        frames.close()
+        return usages
+
+
+class _Mapped:
+    """A file's bytes without a copy; nothing can be mapped of an empty one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._size = os.fstat(file.fileno()).st_size
+        self._file = file
+        self._map: mmap.mmap | None = None
+
+    def __enter__(self) -> bytes:
+        if not self._size:
+            return b""
+        self._map = mmap.mmap(self._file.fileno(), self._size, access=mmap.ACCESS_COPY)
+        return self._map  # type: ignore[return-value] # what we do with bytes it can do too
+
+    def __exit__(self, *_: object) -> None:
+        if self._map is not None:
+            self._map.close()
+
+
+def _mapped(file: IO[bytes]) -> _Mapped:
+    return _Mapped(file)
+
+
+def _analyse(
+    data: bytes, clock: Clock, starts_ns: Mapping[int, int], frames: FrameWriter
+) -> dict[int, Usage]:
+    library = compiled.helper()
+    usages = {}
+    window, live = 0, None
+    encoder = _Encoder(frames)
+    try:
+        for events, count in _batches(data, clock):
+            if events[0].window != window or live is None:
+                if live is not None:
+                    ended, live = live, None
+                    usages[window] = _finished(ended)
+                window = events[0].window
+                live = _checked(library.live_new(starts_ns.get(window, events[0].ns)))
+            encoder.add(events, count)
+            _checked(library.live_feed(live, events, count))
+        if live is not None:
+            ended, live = live, None
+            usages[window] = _finished(ended)
+    finally:
+        library.live_free(live)
+    return usages
+
+
+def _batches(data: bytes, clock: Clock) -> Iterator[tuple[ctypes.Array[compiled.Event], int]]:
+    """Yield events in order of time, each batch of one window; the array is used again."""
+    if not data:
+        return
+    library = compiled.helper()
+    pairs = (compiled.ClockPair * len(clock.pairs))(
+        *(compiled.ClockPair(ticks, ns) for ticks, ns in clock.pairs)
+    )
+    view = (ctypes.c_char * len(data)).from_buffer(data)
+    merge = _checked(library.merge_new(ctypes.addressof(view), len(data), pairs, len(pairs)))
+    events = (compiled.Event * _BATCH)()
+    try:
+        while count := library.merge_next(merge, events, _BATCH):
+            yield events, count
+    finally:
+        library.merge_free(merge)
+        del view
+
+
+class _Encoder:
+    """Events to frames, through a buffer that is used again."""
+
+    def __init__(self, frames: FrameWriter) -> None:
+        self._frames = frames
+        self._out = (ctypes.c_char * (_BATCH * _ENCODED_LIMIT))()
+        self._view = memoryview(self._out)
+
+    def add(self, events: ctypes.Array[compiled.Event], count: int) -> None:
+        library = compiled.helper()
+        taken, written = ctypes.c_size_t(), ctypes.c_size_t()
+        at = 0
+        while at < count:
+            size = library.encode(
+                ctypes.addressof(events) + at * ctypes.sizeof(compiled.Event),
+                count - at,
+                self._frames.room,
+                self._out,
+                ctypes.byref(taken),
+                ctypes.byref(written),
+            )
+            self._frames.add(self._view[:size], written.value)
+            at += taken.value
+
+
+def _finished(live: int) -> Usage:
+    library = compiled.helper()
+    sums = compiled.Usage()
+    library.live_finish(live, ctypes.byref(sums))
+    processes = []
+    for index in range(sums.processes):
+        each = library.live_process(live, index).contents
+        processes.append(
+            ProcessUsage(each.pid, each.allocations, each.frees, each.total, each.peak, each.live)
+        )
+    library.live_free(live)
+    buckets = {index: value - 1 for index, value in enumerate(sums.timeline) if value}
+    return Usage(
+        events=sums.events,
+        allocations=sums.allocations,
+        frees=sums.frees,
+        total=sums.total,
+        peak=sums.peak,
+        live_at_end=sums.live_at_end,
+        leaked=sums.leaked,
+        leaked_blocks=sums.leaked_blocks,
+        unknown_frees=sums.unknown_frees,
+        histogram=histogram_of(dict(enumerate(sums.histogram))),
+        timeline=timeline_of(buckets, sums.width_ns),
+        processes=largest(processes),
+        process_count=sums.processes,
+    )
+
+
+def _checked(result: int | None) -> int:
+    if not result:
+        problem = "no memory to analyse the recorded allocations, or the recording is damaged"
+        raise ToolError(problem, hint="measure fewer benchmarks at once")
+    return result
