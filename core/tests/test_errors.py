@@ -39,7 +39,10 @@ def our_packages() -> list[str]:
 
 
 def import_all(name: str) -> None:
-    package = importlib.import_module(name)
+    try:
+        package = importlib.import_module(name)
+    except ModuleNotFoundError:  # another distribution of that name prefix, or no package
+        return
     for module in pkgutil.walk_packages(package.__path__, f"{name}."):
         if not module.name.endswith("__main__") and ".testing" not in module.name:
             with contextlib.suppress(ImportError):  # another test's finding
