@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 NOBODY = 65534
+TEMP = Path(tempfile.gettempdir())
 HOLDER = """
 import os, sys
 from pathlib import Path
@@ -222,21 +225,21 @@ def guarded_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     knob = Path("/proc/sys/fs/protected_regular")
     folder = tmp_path_factory.mktemp("sticky")
     folder.chmod(0o1777)
-    parents = [p for p in folder.parents if not p.stat().st_mode & 0o001]
-    modes = {parent: parent.stat().st_mode for parent in parents}
-    before = knob.read_text()
-    try:
-        knob.write_text("2")
-    except OSError as failure:
-        pytest.skip(f"fs.protected_regular can't be set here: {failure}")
-    try:
-        for parent, mode in modes.items():
-            parent.chmod(mode | 0o011)
+    with contextlib.ExitStack() as undo:
+        # One at a time on this machine, or a second test would restore what the first one set.
+        alone = hold("tests-sysctl", Sharing.EXCLUSIVE, temp=TEMP, timeout=20, waiting=print)
+        undo.enter_context(alone)
+        undo.callback(knob.write_text, knob.read_text())
+        try:
+            knob.write_text("2")
+        except OSError as failure:
+            pytest.skip(f"fs.protected_regular can't be set here: {failure}")
+        for parent in folder.parents:
+            mode = stat.S_IMODE(parent.stat().st_mode)
+            if not mode & 0o001:
+                undo.callback(parent.chmod, mode)
+                parent.chmod(mode | 0o011)
         yield folder
-    finally:
-        knob.write_text(before)
-        for parent, mode in modes.items():
-            parent.chmod(mode)
 
 
 @pytest.mark.tool
