@@ -79,14 +79,25 @@ class Supervisor:
     session: Callable[[RunPart, Reporter], Any]
     guard: Callable[[], contextlib.AbstractContextManager[None]]
 
-    def __call__(self, part: RunPart, connection: Connection, came: Sequence[int]) -> None:
-        """Measure one slice and send how it ended; runs in a process of its own."""
+    def __call__(
+        self, part: RunPart, connection: Connection, runners: Connection, came: Sequence[int]
+    ) -> None:
+        """Measure one slice and send how it ended; runs in a process of its own.
+
+        Args:
+            part: The slice.
+            connection: Our end.
+            runners: The runner's end, which we inherited; open here, it would never seem closed.
+            came: Signals that came before we had handlers.
+        """
+        runners.close()
         os.setpgid(0, 0)  # signals of the terminal are for the runner
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)  # several readers of one standard input get a share each
         with interrupt.raised():
             ended = self._ended(part, connection, came)
-        connection.send(("ended", attrs.evolve(ended, failure=_portable(ended.failure))))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the runner is gone
+            connection.send(("ended", attrs.evolve(ended, failure=_portable(ended.failure))))
 
     def _ended(self, part: RunPart, connection: Connection, came: Sequence[int]) -> Ended:
         session = self.session(part, _Relay(connection))
@@ -250,7 +261,7 @@ def _started(
     """Start a supervisor; it is gone at the end, on every path."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(
-        target=supervisor, args=(part, theirs, came)
+        target=supervisor, args=(part, theirs, ours, came)
     )
     process.start()
     theirs.close()

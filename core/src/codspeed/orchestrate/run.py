@@ -392,5 +392,7 @@ def _record(measurement: Measurement) -> PartRecord:
         error_slug=part.error_slug,
         archive=measurement.archive,
         comparability=measurement.comparability,
+        environment_hash=measurement.environment_hash,
+        slices=part.slices,
         **extra,
     )
