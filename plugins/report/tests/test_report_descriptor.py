@@ -18,7 +18,8 @@ def test_the_descriptor_loads_nothing_heavy() -> None:
 
 def test_uploader_and_verbs_share_one_option() -> None:
     options = {
-        plugin.options for plugin in (descriptor.local, descriptor.compare, descriptor.store)
+        plugin.options
+        for plugin in (descriptor.local, descriptor.compare, descriptor.flame, descriptor.store)
     }
 
     assert options == {descriptor.StoreOptions}
@@ -26,5 +27,6 @@ def test_uploader_and_verbs_share_one_option() -> None:
         "run",
         "exec",
         "compare",
+        "flame",
         "store",
     )

@@ -73,7 +73,7 @@ class BenchmarkResult:
         )
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # millions of them are looked up while stacks are added
 class Frame:
     """One function in a call tree.
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # `(ID)` or `(ID) NAME`; a name may itself begin with a bracket: `(below main)`.
 _REFERENCE: Final = re.compile(rb"\((\d+)\)(?: (.*))?", re.DOTALL)
-# A chain of references: a function, its level of recursion, its callers from the inside out.
-_CHAIN: Final = re.compile(rb"\(\d+\)(?:'\d+)?(?:'\(\d+\)(?:'\d+)?)*")
 _UNKNOWN: Final = "???"
 _FIRST_LETTER: Final = 58  # cost lines begin with a digit, +, - or *: all below ":"
 
@@ -178,7 +176,7 @@ class _Reader:
             functions[key] = self._function(key, _Block(b"", b""))
         # A single function has no callers to be shown either way.
         has_chains = len(functions) < 2 or any(len(chain) > 1 for chain in costs)
-        return Body(costs, functions, self._calls(functions), has_chains)
+        return Body(costs, functions, self._calls(functions, chains), has_chains)
 
     def _function(self, key: bytes, block: _Block) -> Function:
         return Function(
@@ -203,11 +201,14 @@ class _Reader:
             raise CallgrindError(problem)
         return found
 
-    def _calls(self, functions: dict[bytes, Function]) -> dict[bytes, int]:
+    def _calls(
+        self, functions: dict[bytes, Function], chains: dict[bytes, tuple[bytes, ...]]
+    ) -> dict[bytes, int]:
         nameless = {key for key, function in functions.items() if is_address(function.name)}
         if not nameless:
             return {}
-        chains = _chains({callee: self._text(callee) for callee in {c for c, _ in self._called}})
+        unmeasured = {callee for callee, _ in self._called} - chains.keys()
+        chains = chains | _chains({callee: self._text(callee) for callee in unmeasured})
         counts: dict[bytes, int] = {}
         for callee, value in self._called:
             key, count = chains[callee][-1], value.partition(b" ")[0]
@@ -269,8 +270,10 @@ def _chains(texts: dict[bytes, bytes]) -> dict[bytes, tuple[bytes, ...]]:
 
 
 def _chain(token: bytes, text: bytes, plain: set[bytes]) -> tuple[bytes, ...]:
-    if _CHAIN.fullmatch(text):
-        keys = [piece for piece in text.split(b"'") if not piece.isdigit()]
+    if text[:1] == b"(" and text[1:2].isdigit():
+        keys = text.split(b"'")
+        if keys[1:] and keys[1].isdigit():
+            del keys[1]  # only the function itself has a level of recursion
     elif _REFERENCE.fullmatch(token) and b"'" not in text:
         return (token,)
     else:

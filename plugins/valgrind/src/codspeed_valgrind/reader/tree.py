@@ -20,6 +20,8 @@ from codspeed_valgrind.reader.frame import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from codspeed.model import CallTree, Frame
     from codspeed_native.perf_map import PerfMap
     from codspeed_valgrind.reader.body import Body
@@ -29,52 +31,66 @@ UNIT: Final = "Ir"
 _STUB_INSTRUCTIONS: Final = 3
 # Below this depth, the longest chain is taken for what it seems: complete.
 _DEEP: Final = 20
+# Keys of frames that are in no file: no name has a line end.
+_ROOT_KEY: Final = b"\nroot"
+_OUTSIDE_KEY: Final = b"\noutside"
+_TRUNCATED_KEY: Final = b"\ntruncated"
+_MARKS: Final = {_ROOT_KEY: ROOT, _OUTSIDE_KEY: OUTSIDE, _TRUNCATED_KEY: TRUNCATED}
 
 
 def call_tree(body: Body, names: PerfMap, *, base: str = "") -> CallTree:
     """Return the part's stacks as a person wants to see them; their sum is the part's Ir.
 
     Rooted at the benchmark where an integration marked it, without stubs of the linker, and without
-    the functions of an interpreter where there are those that it ran.
+    the functions of an interpreter where there are those that it ran. Without chains in the file
+    every function is a stack of its own, under one frame that says so.
 
     Args:
         names: Of the process.
         base: Files of scripts below this folder are shown relative to it.
     """
-    tree = raw_tree(body, names, base=base)
+    frames = {key: frame_of(function, names, base=base) for key, function in body.functions.items()}
     if not body.has_chains:
-        return tree
-    frames = {frame for stack in tree.stacks for frame in stack}
-    if any(frame.kind in MANAGED for frame in frames):
-        tree = fold.collapse(tree, _is_interpreter)
-    return fold.rooted(tree, is_root, root=ROOT, outside=OUTSIDE)
+        stacks = (((NO_CALLERS, frames[chain[-1]]), cost) for chain, cost in body.costs.items())
+        return fold.call_tree(UNIT, stacks)
+    cut = _Cut(body, names, frames)
+    costs: dict[tuple[bytes, ...], int] = {}
+    for chain, cost in body.costs.items():
+        place = cut(chain)
+        costs[place] = costs.get(place, 0) + cost
+    frames |= _MARKS
+    return fold.call_tree(
+        UNIT, ((tuple([frames[key] for key in place]), cost) for place, cost in costs.items())
+    )
 
 
-def raw_tree(body: Body, names: PerfMap, *, base: str = "") -> CallTree:
-    """Return the part's stacks with all functions but stubs.
+class _Cut:
+    """From a chain to what is shown of it. By key: frames take ten times as long to compare.
 
-    Without chains in the file every function is a stack of its own, under one frame that says so.
     A chain that was cut off at callgrind's limit begins with the benchmark and a frame for what is
     missing: what is outside of a benchmark is never that deep.
     """
-    stubs = _stubs(body, names)
-    frames = {key: frame_of(function, names, base=base) for key, function in body.functions.items()}
-    roots = {key for key, frame in frames.items() if is_root(frame)}
-    limit = max(map(len, body.costs), default=0) if roots else 0
 
-    def above(chain: tuple[bytes, ...]) -> tuple[Frame, ...]:
-        if not body.has_chains:
-            return (NO_CALLERS,)
-        is_cut = len(chain) == limit >= _DEEP and roots.isdisjoint(chain)
-        return (ROOT, TRUNCATED) if is_cut else ()
+    def __init__(self, body: Body, names: PerfMap, frames: Mapping[bytes, Frame]) -> None:
+        self._hidden = _stubs(body, names)
+        if any(frame.kind in MANAGED for frame in frames.values()):
+            self._hidden |= {key for key, frame in frames.items() if frame.kind == "interpreter"}
+        self._roots = {key for key, frame in frames.items() if is_root(frame)}
+        self._limit = max(_DEEP, *map(len, body.costs)) if body.costs else _DEEP
 
-    return fold.call_tree(
-        UNIT,
-        (
-            ((*above(chain), *(frames[key] for key in _without(chain, stubs))), cost)
-            for chain, cost in body.costs.items()
-        ),
-    )
+    def __call__(self, chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        if not self._roots:
+            return tuple(self._visible(chain)) or chain[:1]
+        if not self._roots.isdisjoint(chain):
+            begin = next(index for index, key in enumerate(chain) if key in self._roots)
+            return (_ROOT_KEY, *self._visible(chain[begin + 1 :]))
+        if len(chain) == self._limit:
+            return (_ROOT_KEY, _TRUNCATED_KEY, *self._visible(chain))
+        return (_OUTSIDE_KEY,)
+
+    def _visible(self, chain: tuple[bytes, ...]) -> list[bytes]:
+        hidden = self._hidden
+        return [key for key in chain if key not in hidden]
 
 
 def allocator_cost(body: Body) -> int:
@@ -84,10 +100,6 @@ def allocator_cost(body: Body) -> int:
     """
     own = {key for key, function in body.functions.items() if is_allocator(function.name)}
     return sum(cost for chain, cost in body.costs.items() if chain[-1] in own)
-
-
-def _is_interpreter(frame: Frame) -> bool:
-    return frame.kind == "interpreter"
 
 
 def _stubs(body: Body, names: PerfMap) -> set[bytes]:
@@ -112,7 +124,3 @@ def _stubs(body: Body, names: PerfMap) -> set[bytes]:
             or own[key] <= _STUB_INSTRUCTIONS * body.calls.get(key, 0)
         )
     }
-
-
-def _without(chain: tuple[bytes, ...], stubs: set[bytes]) -> tuple[bytes, ...]:
-    return tuple(key for key in chain if key not in stubs) or chain[-1:]
