@@ -344,6 +344,15 @@ def test_a_command_sees_the_same_in_each_job(tmp_path: Path) -> None:
     assert fingerprint(first) == fingerprint(second)
 
 
+def test_comparisons_are_told_of_it(tmp_path: Path) -> None:
+    _env, report = seen(tmp_path, job(0))
+    assert report.bundle is not None
+
+    (part,) = report.bundle.manifest.parts
+    assert part.comparability.warns == ("kernel", "image", "environment_hash")
+    assert part.environment_hash == fingerprint(report)
+
+
 def test_a_variable_of_ones_own_shows_in_the_fingerprint(tmp_path: Path) -> None:
     hashes = {
         fingerprint(seen(tmp_path, {**job(0), "MINE": "x" * length})[1]) for length in (1, 1, 2)

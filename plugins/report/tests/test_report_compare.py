@@ -68,6 +68,17 @@ def test_fields_that_only_warn_leave_the_rows_comparable(make: Make) -> None:
     )
 
 
+def test_another_environment_is_named_as_the_likely_cause(make: Make) -> None:
+    before = make(1, {"a": 1.0}, machine={"environment_hash": "abc"})
+    after = make(2, {"a": 2.0}, machine={"environment_hash": "def"})
+
+    (warning,) = _compared(before, after).warnings
+
+    assert warning.startswith("walltime: the commands saw environment variables of other names")
+    assert "--environment strict" in warning
+    assert _compared(before, before).warnings == ()
+
+
 def test_what_one_side_does_not_know_differs() -> None:
     assert differences({"cpu": "x"}, {}, ("cpu", "cores")) == ("cpu: x \u2192 unknown",)
 

@@ -137,9 +137,13 @@ class Measurement:
         executor = made(self.plugin, self.request.plugin_options)
         # Asked for now: a plugin that fails here must not fail when the bundle is written.
         self.archive = executor.archive.value
-        self.comparability = wire.from_plain(
+        declared = wire.from_plain(
             wire.to_plain(executor.comparability()), Comparability, where="comparability()"
         )
+        if executor.still_environment and "environment_hash" not in declared.warns:
+            warns = (*declared.warns, "environment_hash")
+            declared = attrs.evolve(declared, warns=warns)
+        self.comparability = declared
         self.executor = executor
 
     @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _Key = tuple[str, str, str]  # executor, uri, metric
 _MISSING = object()
+_ENVIRONMENT: Final = "environment_hash"  # of the names and lengths of variables, set by core
 
 
 class Status(enum.Enum):
@@ -146,9 +147,12 @@ def _refusals(base: Selection, head: Selection, executor: str) -> tuple[str, ...
 def _warnings(base: Selection, head: Selection) -> Iterator[str]:
     for executor in sorted(_executors(base) & _executors(head)):
         names = _fields(base, head, executor, "warns")
-        differing = differences(base.run.fingerprint, head.run.fingerprint, names)
+        machine = tuple(name for name in names if name != _ENVIRONMENT)
+        differing = differences(base.run.fingerprint, head.run.fingerprint, machine)
         if differing:
             yield f"{executor} results may differ because of the machine: {'; '.join(differing)}"
+        if _ENVIRONMENT in names:
+            yield from _environments(base, head, executor)
     if base.run.variant != head.run.variant:
         labels = tuple(sorted({*base.run.variant, *head.run.variant}))
         differing = differences(base.run.variant, head.run.variant, labels)
@@ -158,6 +162,17 @@ def _warnings(base: Selection, head: Selection) -> Iterator[str]:
             if part.error:
                 name = part.label or part.executor
                 yield f"in the {side} {name!r} did not end well: {part.error}"
+
+
+def _environments(base: Selection, head: Selection, executor: str) -> Iterator[str]:
+    """Name the likely cause of small changes; how to read it is in docs/simulation.md."""
+    before, after = (side.run.fingerprint.get(_ENVIRONMENT) for side in (base, head))
+    if before != after:
+        yield (
+            f"{executor}: the commands saw environment variables of other names or lengths, which"
+            " moves counters a little: the likely cause of small changes; --environment strict"
+            " leaves them out"
+        )
 
 
 def _fields(base: Selection, head: Selection, executor: str, which: str) -> tuple[str, ...]:
