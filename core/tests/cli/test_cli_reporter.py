@@ -107,6 +107,18 @@ def test_results_are_a_table_per_executor_with_labelled_metrics(
     assert shown.splitlines()[-2:] == ["  stored here", f"  Bundle: {tmp_path}"]
 
 
+def test_benchmarks_of_one_name_are_told_apart(capsys: Told, tmp_path: Path) -> None:
+    """JMH's fork names parameter values in the URI only."""
+    uris = ("F.java::fib[5]", "F.java::fib[10]", "F.java::other")
+    results = tuple(BenchmarkResult(uri, uri[8:11], _METRICS) for uri in uris)
+    part = PartResults(0, "fake", "fakery", "m", results)
+    bundle: Any = type("FakeBundle", (), {"results": (part,), "path": tmp_path})
+    _plain().finished(bundle, [])
+    shown = capsys.readouterr().err
+
+    assert re.findall(r"│ (\S+) +│ 1.50 µs", shown) == ["F.java::fib[5]", "F.java::fib[10]", "oth"]
+
+
 def test_events_are_json_lines_and_nothing_else_is_on_standard_output(capfd: Told) -> None:
     reporter = JsonReporter({"NO_COLOR": "1"}, _labels, merge_output=True)
     reporter.part_started(_PART, count=1)

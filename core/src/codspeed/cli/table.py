@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from typing import IO, TYPE_CHECKING
 
 from rich import box
@@ -63,9 +64,12 @@ def _table(title: str, benchmarks: Sequence[BenchmarkResult], stream: IO[str]) -
     table.add_column("Benchmark", justify="left", overflow="fold")
     for label in columns:
         table.add_column(Text(label), justify="right", no_wrap=True)
+    names = Counter(benchmark.name for benchmark in benchmarks)
     for benchmark in benchmarks:
         by_label = {metric.label: metric for metric in benchmark.metrics if metric.label}
-        table.add_row(Text(benchmark.name), *(_cell(by_label.get(label)) for label in columns))
+        # The JVM's integration gives all parameter values of a method one name.
+        shown = benchmark.uri if names[benchmark.name] > 1 else benchmark.name
+        table.add_row(Text(shown), *(_cell(by_label.get(label)) for label in columns))
     return table
 
 
