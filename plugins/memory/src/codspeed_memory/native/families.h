@@ -21,20 +21,12 @@ static inline void *taken(uint32_t kind, uint32_t window, void *block, size_t si
   return block;
 }
 
-static inline uint32_t quietly(void) {
-  uint32_t window = self.quiet ? 0 : recorder_window();
-  self.quiet++;
-  return window;
-}
-
-static inline void loudly(void) { self.quiet--; }
-
 #define TAKES(kind, name, parameters, arguments, size, otherwise) \
   EXPORT void *name parameters {                                  \
     LOOK_UP_ONCE(void *(*)parameters, #name)                      \
-    uint32_t window = quietly();                                  \
+    uint32_t window = enter();                                  \
     void *block = real ? real arguments : (otherwise);            \
-    loudly();                                                     \
+    leave();                                                     \
     return taken(kind, window, block, size);                      \
   }
 
@@ -42,23 +34,23 @@ static inline void loudly(void) { self.quiet--; }
   EXPORT void name parameters {                                                 \
     if (!block || arena_has(block)) return;                                     \
     LOOK_UP_ONCE(void(*) parameters, #name)                                     \
-    uint32_t window = quietly();                                                \
+    uint32_t window = enter();                                                \
     if (window) record(window, KIND_FREE, (uintptr_t)block, 0, 0);              \
     if (real) real arguments; else real_free(block);                            \
-    loudly();                                                                   \
+    leave();                                                                   \
   }
 
 #define RESIZES(name, parameters, arguments)                                              \
   EXPORT void *name parameters {                                                          \
     LOOK_UP_ONCE(void *(*)parameters, #name)                                              \
-    uint32_t window = quietly();                                                          \
+    uint32_t window = enter();                                                          \
     if (window && block) record(window, KIND_REALLOC_BEGIN, (uintptr_t)block, 0, 0);      \
     void *grown = real ? real arguments : real_realloc(block, size);                      \
     if (window && grown)                                                                  \
       record(window, KIND_REALLOC, (uintptr_t)grown, size, (uintptr_t)block);             \
     else if (window && block)                                                             \
       record(window, KIND_REALLOC_FAILED, (uintptr_t)block, size, 0);                     \
-    loudly();                                                                             \
+    leave();                                                                             \
     return grown;                                                                         \
   }
 
@@ -97,10 +89,10 @@ GIVES(_ZdaPvmSt11align_val_t, (void *block, size_t size, size_t alignment),
   GIVES(prefix##free, (void *block), (block))                                                   \
   EXPORT int prefix##posix_memalign(void **block, size_t alignment, size_t size) {              \
     LOOK_UP_ONCE(int (*)(void **, size_t, size_t), #prefix "posix_memalign")                    \
-    uint32_t window = quietly();                                                                \
+    uint32_t window = enter();                                                                \
     int failure = real ? real(block, alignment, size)                                           \
                        : real_posix_memalign(block, alignment, size);                           \
-    loudly();                                                                                   \
+    leave();                                                                                   \
     if (!failure) taken(KIND_ALIGNED, window, *block, size);                                    \
     return failure;                                                                             \
   }

@@ -12,33 +12,46 @@
 
 #include "process.h"
 
+/* The window to record for, or 0. In the second shim a call may come from inside of another that is
+ * recorded itself (an allocator's aligned_alloc calls its own function by name): count one. */
 #ifdef SHIM_FAMILIES
-#define WINDOW() (UNLIKELY(self.quiet) ? 0 : recorder_window())
+static inline uint32_t enter(void) {
+  uint32_t window = self.quiet ? 0 : recorder_window();
+  self.quiet++;
+  return window;
+}
+
+static inline void leave(void) { self.quiet--; }
 #else
-#define WINDOW() recorder_window() /* nothing here calls malloc inside */
+static inline uint32_t enter(void) { return recorder_window(); }
+
+static inline void leave(void) {}
 #endif
 
-static inline void *allocated(uint32_t kind, void *block, size_t size) {
-  uint32_t window = WINDOW();
+static inline void *allocated(uint32_t window, uint32_t kind, void *block, size_t size) {
+  leave();
   if (UNLIKELY(window) && block) record(window, kind, (uintptr_t)block, size, 0);
   return block;
 }
 
 EXPORT void *malloc(size_t size) {
   if (UNLIKELY(!READY())) return arena_take(size, 0);
-  return allocated(KIND_MALLOC, real_malloc(size), size);
+  uint32_t window = enter();
+  return allocated(window, KIND_MALLOC, real_malloc(size), size);
 }
 
 EXPORT void *calloc(size_t count, size_t size) {
   if (UNLIKELY(!READY())) return arena_take(count * size, 0);
-  return allocated(KIND_CALLOC, real_calloc(count, size), count * size);
+  uint32_t window = enter();
+  return allocated(window, KIND_CALLOC, real_calloc(count, size), count * size);
 }
 
 EXPORT void free(void *block) {
-  if (!block || UNLIKELY(arena_has(block))) return;
-  uint32_t window = WINDOW();
+  if (!block || UNLIKELY(arena_has(block)) || UNLIKELY(!READY())) return;
+  uint32_t window = enter();
   if (UNLIKELY(window)) record(window, KIND_FREE, (uintptr_t)block, 0, 0);
-  if (LIKELY(READY())) real_free(block);
+  real_free(block);
+  leave();
 }
 
 EXPORT void cfree(void *block) { free(block); }
@@ -53,10 +66,12 @@ static void *moved_from_arena(void *block, size_t size) {
 EXPORT void *realloc(void *block, size_t size) {
   if (!block && UNLIKELY(!READY())) return arena_take(size, 0);
   if (UNLIKELY(arena_has(block))) return moved_from_arena(block, size);
-  uint32_t window = WINDOW();
-  if (LIKELY(!window) || !READY()) return real_realloc(block, size);
-  if (block) record(window, KIND_REALLOC_BEGIN, (uintptr_t)block, 0, 0);
+  if (UNLIKELY(!READY())) return NULL;
+  uint32_t window = enter();
+  if (UNLIKELY(window) && block) record(window, KIND_REALLOC_BEGIN, (uintptr_t)block, 0, 0);
   void *grown = real_realloc(block, size);
+  leave();
+  if (LIKELY(!window)) return grown;
   /* To zero bytes is a free where it returns NULL; else NULL means that the block stayed. */
   if (grown)
     record(window, KIND_REALLOC, (uintptr_t)grown, size, (uintptr_t)block);
@@ -76,29 +91,34 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size) {
 
 EXPORT void *memalign(size_t alignment, size_t size) {
   if (UNLIKELY(!READY())) return arena_take(size, alignment);
-  return allocated(KIND_ALIGNED, real_memalign(alignment, size), size);
+  uint32_t window = enter();
+  return allocated(window, KIND_ALIGNED, real_memalign(alignment, size), size);
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
   if (UNLIKELY(!READY())) return arena_take(size, alignment);
-  return allocated(KIND_ALIGNED, real_aligned_alloc(alignment, size), size);
+  uint32_t window = enter();
+  return allocated(window, KIND_ALIGNED, real_aligned_alloc(alignment, size), size);
 }
 
 EXPORT int posix_memalign(void **block, size_t alignment, size_t size) {
   if (UNLIKELY(!READY())) return (*block = arena_take(size, alignment)) ? 0 : ENOMEM;
+  uint32_t window = enter();
   int failure = real_posix_memalign(block, alignment, size);
-  if (!failure) allocated(KIND_ALIGNED, *block, size);
+  allocated(window, KIND_ALIGNED, failure ? NULL : *block, size);
   return failure;
 }
 
 EXPORT void *valloc(size_t size) {
   if (UNLIKELY(!READY())) return arena_take(size, 4096);
-  return allocated(KIND_MALLOC, real_valloc(size), size);
+  uint32_t window = enter();
+  return allocated(window, KIND_MALLOC, real_valloc(size), size);
 }
 
 EXPORT void *pvalloc(size_t size) {
   if (UNLIKELY(!READY())) return arena_take(size, 4096);
-  return allocated(KIND_MALLOC, real_pvalloc(size), size);
+  uint32_t window = enter();
+  return allocated(window, KIND_MALLOC, real_pvalloc(size), size);
 }
 
 EXPORT size_t malloc_usable_size(void *block) {

@@ -1,0 +1,25 @@
+/* A program with an allocator of its own: it never frees. */
+#include <stddef.h>
+
+static char memory[1 << 20];
+static size_t used;
+
+void *malloc(size_t size) {
+  size_t at = used;
+  used += (size + 15) & ~(size_t)15;
+  return used <= sizeof memory ? memory + at : NULL;
+}
+
+void free(void *block) { (void)block; }
+
+void *calloc(size_t count, size_t size) { return malloc(count * size); }
+
+void *realloc(void *block, size_t size) {
+  (void)block;
+  return malloc(size);
+}
+
+int main(void) {
+  char *volatile block = malloc(100);
+  return block == NULL;
+}
