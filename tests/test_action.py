@@ -7,6 +7,7 @@ machine), shared by all tests; after it each use of the action takes a second or
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,11 +93,11 @@ class Repository:
     def runner(self, event: str) -> CompositeRunner:
         payload: dict[str, Any] = {"repository": {"private": False}}
         env = {"GITHUB_REF": "refs/heads/main", "GITHUB_BASE_REF": ""}
-        if event == "pull_request":
-            repo = {"id": 1, "owner": {"login": "acme"}}
+        if event != "push":
+            of = {"fork": "mallory", "pull_request": "acme"}[event]
             payload["pull_request"] = {
-                "head": {"ref": "feat/x", "repo": repo},
-                "base": {"repo": repo},
+                "head": {"ref": "feat/x", "repo": {"id": len(of), "owner": {"login": of}}},
+                "base": {"repo": {"id": len("acme")}},
             }
             env = {"GITHUB_REF": "refs/pull/22/merge", "GITHUB_BASE_REF": "main"}
         path = self.workspace.parent / "event.json"
@@ -107,7 +108,7 @@ class Repository:
             "GITHUB_API_URL": self.forge.url,
             "GITHUB_REPOSITORY": "acme/widgets",
             "GITHUB_EVENT_PATH": str(path),
-            "GITHUB_EVENT_NAME": event,
+            "GITHUB_EVENT_NAME": "push" if event == "push" else "pull_request",
             "GITHUB_JOB": "bench",
             "GITHUB_RUN_ID": str(1000 + self.jobs),
             "GITHUB_ACTOR": "jane",
@@ -124,6 +125,26 @@ class Repository:
             self.cache.emulations,
             matrix={},
             strategy={"job-index": 0, "job-total": 1},
+        )
+
+    def publish(self, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        """Hand the folder `bundle` on, as a job of the default branch."""
+        program = self.temp / "codspeed" / "bin" / "codspeed"
+        job = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_API_URL": self.forge.url,
+            "GITHUB_REPOSITORY": "acme/widgets",
+            "GITHUB_TOKEN": self.forge.token,
+        }
+        return subprocess.run(
+            [program, "upload", "bundle", "--uploader", "forge", "--comment"],
+            cwd=folder,
+            env=job | env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
 
@@ -172,6 +193,28 @@ def test_outputs_log_and_summary(repository: Repository) -> None:
     assert "::group::Running the benchmarks\n" in done.log
     assert "| `quick` |" in done.summary
     assert done.log.count("::notice title=Benchmarks::") == 1
+
+
+def test_a_fork_measures_and_the_default_branch_publishes(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """The recipe of docs/github.md."""
+    measured = repository.job("fork", uploader="local,forge")
+    assert measured.status == 0, measured.log
+    assert repository.forge.requests == []
+
+    shutil.copytree(measured.outputs["bundle-path"], tmp_path / "bundle")
+    event = tmp_path / "workflow_run.json"
+    event.write_text(json.dumps({"workflow_run": {"head_sha": "a" * 40}}))
+    env = {"GITHUB_EVENT_NAME": "workflow_run", "GITHUB_EVENT_PATH": str(event)}
+    repository.forge.head = "a" * 40
+    right = repository.publish(tmp_path, env)
+    repository.forge.head = "b" * 40
+    wrong = repository.publish(tmp_path, env)
+
+    assert (right.returncode, wrong.returncode) == (0, 8), right.stdout + wrong.stdout
+    assert list(repository.forge.comments) == [101]
+    assert "names pull request 22, which is not at commit" in wrong.stdout
 
 
 HOSTILE = """$(touch pwned) `touch pwned` ' " ; touch pwned #
