@@ -155,7 +155,8 @@ def _check_url(what: str, url: str) -> None:
     except ValueError as failure:
         why = str(failure)
     else:
-        why = why if parts.scheme in {"http", "https"} else "it is neither http nor https"
+        if not why and parts.scheme not in {"http", "https"}:
+            why = "it is neither http nor https"
     if why:
         problem = f"Invalid {what} URL: {url}, {why}"
         raise UsageError(problem)

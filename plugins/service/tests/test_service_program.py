@@ -1,0 +1,157 @@
+"""The program itself in a simulated GitHub job, uploading to the fake service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codspeed.testing import FakeService
+from codspeed.testing.service_faults import Fault, Mischief
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]  # starts the program several times
+
+PLANTED = ("planted-token-4711", "planted-mongo-4711")
+PROGRAM = Path(sys.executable).with_name("codspeed")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> dict[str, str]:
+    """The environment of a push to a public repository, in its checkout."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"repository": {"private": False}}))
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], cwd=checkout, check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], cwd=checkout, check=True)
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return kept | {
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_REPOSITORY": "acme/widgets",
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_BASE_REF": "",
+        "GITHUB_JOB": "bench",
+        "GITHUB_RUN_ID": "18",
+        "GITHUB_ACTOR": "ada",
+        "GITHUB_ACTOR_ID": "1",
+        "GITHUB_WORKSPACE": str(checkout),
+        "MONGO_URI": f"mongodb://ada:{PLANTED[1]}@db.example/x",
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def start(job: dict[str, str], *words: str, log: Path) -> int:
+    """Run the program with its output in `log`, as a CI job keeps it; return its exit code."""
+    with log.open("ab") as file:
+        return subprocess.run(
+            [PROGRAM, *words],
+            cwd=job["GITHUB_WORKSPACE"],
+            env=job,
+            stdout=file,
+            stderr=file,
+            check=False,
+        ).returncode
+
+
+def exec_words(*options: str) -> tuple[str, ...]:
+    bounds = ("--max-rounds", "1", "--warmup-time", "0")
+    return ("exec", "-m", "walltime", *bounds, *options, "--", "true")
+
+
+@pytest.mark.usefixtures("fifo_lock")
+@pytest.mark.parametrize("level", ["info", "warn"])
+def test_a_public_job_uploads_without_a_token(
+    job: dict[str, str], tmp_path: Path, level: str
+) -> None:
+    log = tmp_path / "job.log"
+    with FakeService(job_log=log.read_text) as service:
+        job |= {"CODSPEED_UPLOAD_URL": service.upload_url, "CODSPEED_LOG": level}
+        code = start(job, *exec_words(), log=log)
+
+    assert (code, service.refusals) == (0, []), log.read_text()
+    (upload,) = service.uploads
+    assert upload.document["runner"]["executor"] == "walltime"
+    assert upload.document["runPart"]["runPartId"] == 'bench-{"executor":"walltime","run-index":0}'
+
+
+@pytest.mark.usefixtures("fifo_lock")
+def test_a_failed_upload_is_repeated_by_the_command_it_prints(
+    job: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "job.log"
+    with FakeService() as service:
+        token = service.add_user("ada")
+        job |= {"CODSPEED_UPLOAD_URL": service.upload_url, "CODSPEED_TOKEN": token}
+        service.faults.plan("announce", Fault(Mischief.STATUS, 400))
+        failed = start(job, *exec_words(), log=log)
+        text = log.read_text()
+        command = text.partition("codspeed upload ")[2].splitlines()[0].split()
+        repeated = start(job, "upload", *command, log=log)
+
+    assert (failed, repeated) == (8, 0), log.read_text()
+    assert command[1:] == ["--uploader", "codspeed"]
+    assert len(service.uploads) == 1
+
+
+@pytest.mark.usefixtures("fifo_lock")
+def test_no_planted_secret_is_anywhere(job: dict[str, str], tmp_path: Path) -> None:
+    """Not in the job's log, the bundle, the archive, or the arguments of any process."""
+    log, seen = tmp_path / "job.log", tmp_path / "processes"
+    script = (
+        "import glob, sys\n"
+        "texts = (open(path).read() for path in glob.glob('/proc/[0-9]*/cmdline'))\n"
+        "open(sys.argv[1], 'w').write(''.join(texts))"
+    )
+    with FakeService() as service:
+        service.api.tokens[PLANTED[0]] = "ada"
+        job |= {
+            "CODSPEED_UPLOAD_URL": service.upload_url,
+            "CODSPEED_TOKEN": PLANTED[0],
+            "CODSPEED_LOG": "trace",
+            **service.oidc_variables,
+        }
+        words = exec_words()[:-1]
+        code = start(job, *words, sys.executable, "-c", script, str(seen), log=log)
+        archive = service.uploads[0].archive
+        assert archive is not None
+        shown = archive.read_bytes()
+
+    assert code == 0, log.read_text()
+    for path in [log, seen, *tmp_path.joinpath("data").rglob("*")]:
+        shown += path.read_bytes() if path.is_file() else b""
+    planted = [*PLANTED, service.oidc_request_token]
+    assert [secret for secret in planted if secret.encode() in shown] == []
+
+
+@pytest.mark.usefixtures("fifo_lock")
+def test_a_run_by_hand_asks_for_no_login(job: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    by_hand = {name: value for name, value in job.items() if not name.startswith("GITHUB_A")}
+    by_hand.pop("CI")
+
+    code = start(by_hand, *exec_words(), log=log)
+
+    assert code == 0, log.read_text()
+    assert "login" not in log.read_text()
+    assert "stored in" in log.read_text()
+
+
+def test_options_are_refused_before_anything_runs(job: dict[str, str], tmp_path: Path) -> None:
+    log, trace = tmp_path / "log", tmp_path / "trace"
+
+    words = ("exec", "-m", "walltime", "--uploader", "codspeed", "--provider", "gitlab")
+    code = start(job, *words, "--", "touch", str(trace), log=log)
+
+    assert (code, trace.exists()) == (2, False), log.read_text()
+    assert "--provider needs --repository" in log.read_text()
