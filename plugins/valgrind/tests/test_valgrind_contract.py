@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from codspeed.protocols import ExecutorDescriptor
 from codspeed.testing import ExecutorContract
 from codspeed_valgrind.descriptor import ValgrindOptions
 from codspeed_valgrind.descriptor import descriptor as valgrind_descriptor
 from codspeed_valgrind.executor import ValgrindExecutor
 
-pytestmark = [pytest.mark.tool, pytest.mark.usefixtures("no_uprobes")]
+if TYPE_CHECKING:
+    from codspeed.protocols import ExecutorDescriptor
+
+pytestmark = [
+    pytest.mark.tool,
+    pytest.mark.usefixtures("no_uprobes"),
+    pytest.mark.timeout(180),  # simulation is up to 100 times slower, and the machine may be busy
+]
 
 
 class TestValgrindExecutor(ExecutorContract):

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,7 +22,6 @@ from codspeed_valgrind.executor import ValgrindExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from codspeed.model import RunPart
 
@@ -132,9 +132,7 @@ def test_nothing_is_left_of_the_wrapper(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_compat_on_stock_says_what_to_expect(
-    tmp_path: Path, stand_in: Callable[..., Path]
-) -> None:
+def test_compat_on_stock_says_what_to_expect(tmp_path: Path, stand_in: Callable[..., Path]) -> None:
     calls = stand_in("3.19.0")
     part = part_of(tmp_path, "true", compat=Compat.CODSPEED)
     under = executor()
@@ -187,7 +185,7 @@ def test_native_skips_the_functions_of_the_command_s_own_python(
     ((words, _),) = recorded(calls)
     assert "--fn-skip=PyObject_Call" in words
     (runtime,) = record.read(part.folder).runtime_objects
-    assert os.path.exists(runtime)
+    assert Path(runtime).is_file()
 
 
 def test_a_target_s_arguments_are_short_for_any_harness(
@@ -274,9 +272,7 @@ def test_a_command_that_a_breakpoint_ends_is_explained(
     assert "uprobe" in (caught.value.hint or "")
 
 
-def test_a_file_that_was_cut_off_is_an_error(
-    tmp_path: Path, stand_in: Callable[..., Path]
-) -> None:
+def test_a_file_that_was_cut_off_is_an_error(tmp_path: Path, stand_in: Callable[..., Path]) -> None:
     stand_in("3.19.0")
     part = part_of(tmp_path, "sh", "-c", "echo fn=x > $CODSPEED_PROFILE_FOLDER/7.out")
 

@@ -10,7 +10,7 @@ import pytest
 
 from codspeed.errors import ToolError
 from codspeed.model import System, Tool
-from codspeed_valgrind import install, package
+from codspeed_valgrind import install, package, venv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ def test_missing_packages_are_installed_in_one_call(
 
 @pytest.fixture
 def no_venv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install.venv, "missing_links", list)
+    monkeypatch.setattr(venv, "missing_links", list)
 
 
 # --- The cache ---

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from codspeed.model import Launch
+from codspeed_native import elf
 from codspeed_valgrind import interpreter, venv
 
 pytestmark = pytest.mark.process
@@ -38,7 +39,9 @@ def test_the_interpreter_of_a_script_is_what_runs(tmp_path: Path, python: Path) 
     assert interpreter.interpreter_of(word, search_path="", cwd=None) == str(python)
 
 
-@pytest.mark.parametrize("line", ["env python3.99", "env -S python3.99 -P", "env -S A=b python3.99"])
+@pytest.mark.parametrize(
+    "line", ["env python3.99", "env -S python3.99 -P", "env -S A=b python3.99"]
+)
 def test_env_in_a_script_is_looked_through(tmp_path: Path, python: Path, line: str) -> None:
     word = str(script(tmp_path / "tool", f"#!/usr/bin/{line}"))
     found = interpreter.interpreter_of(word, search_path=str(python.parent), cwd=None)
@@ -93,7 +96,9 @@ def test_a_library_that_a_python_does_not_load_is_not_its_runtime(tmp_path: Path
 def test_a_python_says_whether_it_is_free_threaded(tmp_path: Path) -> None:
     word = str(script(tmp_path / "python3t", "#!/bin/sh\nprintf '/p/python\\n/l/libp.so\\n1'"))
 
-    assert interpreter.ask_python(word) == interpreter.Python("/p/python", "/l/libp.so", True)
+    assert interpreter.ask_python(word) == interpreter.Python(
+        "/p/python", "/l/libp.so", is_free_threaded=True
+    )
 
 
 # --- Symbols ---
@@ -139,7 +144,7 @@ def test_a_venv_without_libpython_gets_a_link(
     (own / "pyvenv.cfg").touch()
     monkeypatch.setattr(venv, "_pythons", lambda: [own / "bin/python"])
     monkeypatch.setattr(
-        venv.elf, "read", lambda _path: type("Elf", (), {"needed": ("libc.so.6", "libpython9.so")})
+        elf, "read", lambda _path: type("Elf", (), {"needed": ("libc.so.6", "libpython9.so")})
     )
 
     (link,) = venv.missing_links()

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.tool,
     pytest.mark.usefixtures("no_uprobes"),
+    pytest.mark.timeout(180),  # simulation is up to 100 times slower, and the machine may be busy
     pytest.mark.skipif(shutil.which("valgrind") is None, reason="no valgrind: apt-get install it"),
     pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler: apt-get install gcc"),
 ]
@@ -111,7 +111,7 @@ def codspeed(tmp_path: Path) -> Callable[..., tuple[int, dict[str, Any], str]]:
 
 
 def metric(result: dict[str, Any], name: str) -> float:
-    return next(item["value"] for item in result["metrics"] if item["name"] == name)
+    return float(next(item["value"] for item in result["metrics"] if item["name"] == name))
 
 
 def instructions(results: dict[str, Any], uri: str) -> float:
@@ -173,7 +173,8 @@ def test_a_script_is_measured_with_what_it_starts(
     status, results, told = codspeed("exec", "--name", "x", "--", "./script")
 
     assert status == 0, told
-    assert instructions(results, "exec_harness::x") > 200_000
+    assert instructions(results, "exec_harness::x") > 150_000
+    assert results["exec_harness::x"]["notes"] == ["the sum of 2 processes"]
 
 
 def test_a_failing_target_fails_the_run_and_the_others_count(
@@ -200,9 +201,7 @@ def test_a_python_without_symbols_works(codspeed: Callable[..., Any]) -> None:
     assert instructions(results, "exec_harness::x") > 1_000_000
 
 
-def test_several_runs_are_equal_and_said_to_be(
-    codspeed: Callable[..., Any], program: Path
-) -> None:
+def test_several_runs_are_equal_and_said_to_be(codspeed: Callable[..., Any], program: Path) -> None:
     status, results, told = codspeed("exec", "--repeat", "2", "--name", "x", "--", str(program))
 
     assert status == 0
@@ -230,7 +229,6 @@ def pytest_codspeed(request: pytest.FixtureRequest) -> Path:
     return python
 
 
-@pytest.mark.timeout(120)  # the first run on a machine makes an environment
 def test_a_suite_of_an_unmodified_integration_is_measured(
     codspeed: Callable[..., Any], pytest_codspeed: Path, tmp_path: Path
 ) -> None:
@@ -244,11 +242,12 @@ def test_a_suite_of_an_unmodified_integration_is_measured(
     assert counts["test_sort[1000]"] > 10 * counts["test_sort[10]"] > 0
 
 
-@pytest.mark.timeout(120)  # as above
 def test_what_was_measured_before_a_kill_is_kept(
     codspeed: Callable[..., Any], pytest_codspeed: Path, tmp_path: Path
 ) -> None:
-    killer = "def test_kill():\n    import os\n    os.kill(os.getpid(), 9)\n"
+    killer = (
+        "@pytest.mark.benchmark\ndef test_kill():\n    import os\n    os.kill(os.getpid(), 9)\n"
+    )
     (tmp_path / "test_suite.py").write_text(SUITE + killer)
     command = (str(pytest_codspeed), "-m", "pytest", "--codspeed", "-q", "test_suite.py")
     status, results, told = codspeed("run", "--", *command)

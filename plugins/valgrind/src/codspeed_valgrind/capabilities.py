@@ -6,6 +6,7 @@ refuse to start with them. `--compress-mangled` and `--dump-line` work everywher
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -66,8 +67,9 @@ def find(flavour: str, search_path: str | None = None) -> Capabilities | None:
     return next((item for item in found if item.flavour == flavour), next(iter(found), None))
 
 
+@functools.cache
 def probe(program: Path) -> Capabilities | None:
-    """Ask one program what it can do; None if it does not run."""
+    """Ask one program what it can do; None if it does not run. Asked once in our life."""
     version = _answer((str(program), "--version"))
     match = _VERSION.fullmatch(version.strip())
     if match is None:

@@ -117,6 +117,7 @@ class ValgrindExecutor(ExecutorDefaults):
             ToolError: If a package can't be installed.
         """
         install.setup(tools, self._system, self.setup_cache_dir)
+        capabilities.probe.cache_clear()
         self._found.clear()
 
     def resources(self, _part: RunPart) -> Mapping[str, Sharing]:
@@ -150,9 +151,7 @@ class ValgrindExecutor(ExecutorDefaults):
         marks = {} if whole else target.marked(environment, uri)
         if plan.is_free_threaded:
             marks["PYTHONMALLOC"] = "default"
-        return attrs.evolve(
-            launch, argv=(str(program), *launch.argv), env={**launch.env, **marks}
-        )
+        return attrs.evolve(launch, argv=(str(program), *launch.argv), env={**launch.env, **marks})
 
     def measure(self, part: RunPart, session: Session) -> Outcome:
         """Simulate the part's command, as often as was asked for.

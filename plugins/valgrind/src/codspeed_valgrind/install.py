@@ -73,11 +73,7 @@ def _fork(found: Capabilities | None) -> Tool:
     if found is None:
         return Tool(FORK_TOOL, None, remedy=FORK_REMEDY, required=False)
     problem = fork_problem(found.version)
-    remedy = (
-        f"{found.version} is used instead: expect a step against runs of the reference; "
-        + FORK_REMEDY
-    )
-    return Tool(FORK_TOOL, found.path, found.version, problem, remedy, required=False)
+    return Tool(FORK_TOOL, found.path, found.version, problem, FORK_REMEDY, required=False)
 
 
 def _debug_symbols() -> Tool:

@@ -118,8 +118,8 @@ def _words(argv: Sequence[str]) -> Iterator[str]:
 
 @functools.cache
 def ask_python(program: str, search_path: str | None = None) -> Python | None:
-    """Return what a Python says of itself; None if it does not run."""
-    lines = _answer((program, "-c", _ASK_PYTHON), search_path).splitlines()
+    """Return what a Python says of itself; None if it does not run. -S: it need not look around."""
+    lines = _answer((program, "-S", "-c", _ASK_PYTHON), search_path).splitlines()
     if len(lines) != 3:
         return None
     executable, library, gil_disabled = lines

@@ -11,8 +11,6 @@ import shlex
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,7 +43,7 @@ _UBUNTU_RELEASES: Final = {
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _ATTEMPTS: Final = 6
 _LONGEST_WAIT_S: Final = 30
-_TIMEOUT_S: Final = 60
+_TIMEOUT_S: Final = 20
 _TRANSIENT: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -168,6 +166,9 @@ def download(
 
 def _fetched(url: str, *, is_last: bool) -> bytes | None:
     """Return what is at `url`; None if another attempt may have more luck."""
+    import urllib.error  # noqa: PLC0415 - slow, and needed once per machine
+    import urllib.request  # noqa: PLC0415 - see above
+
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - a constant
             data: bytes = answer.read()
@@ -176,8 +177,8 @@ def _fetched(url: str, *, is_last: bool) -> bytes | None:
         may_pass = failure.code >= HTTPStatus.INTERNAL_SERVER_ERROR or failure.code in _TRANSIENT
         reason = f"{failure.code} {failure.reason}"
     except urllib.error.URLError as failure:
-        # Without a network or a name server the next second is not better.
-        may_pass = isinstance(failure.reason, TimeoutError | ConnectionResetError)
+        # Without a network, a name server or an answer the next second is not better.
+        may_pass = isinstance(failure.reason, ConnectionResetError)
         reason = str(failure.reason)
     except OSError as failure:  # the connection broke, or fell silent, in the middle
         may_pass, reason = True, str(failure)
