@@ -18,6 +18,7 @@ from codspeed.errors import Refused
 from codspeed.model import (
     ArchiveKind,
     Comparability,
+    Compat,
     IntegrationMode,
     Launch,
     NoOptions,
@@ -33,6 +34,7 @@ from codspeed.model import (
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import click
 
@@ -309,6 +311,8 @@ class ExecutorDefaults:
         min_clients: Oldest version served, by name of integration.
         still_environment: Whether variables that change from run to run are made still.
         deterministic: Whether slices of a suite may be measured in parallel and merged.
+        compat: Whose tools are wanted; core sets it before `tools`, where the executor has it.
+        setup_cache_dir: Where `setup` keeps packages; set as `compat`.
     """
 
     integration_mode: IntegrationMode | None = None
@@ -318,6 +322,8 @@ class ExecutorDefaults:
     deterministic: bool = False
     rounds: Rounds = Rounds.ONCE
     archive: ArchiveKind = ArchiveKind.PLAIN
+    compat: Compat = Compat.NATIVE
+    setup_cache_dir: Path | None = None
     name: ClassVar[str] = ""
 
     def __init__(self, options: Any = None) -> None:

@@ -34,6 +34,7 @@ def _setup(app: App, given: Mapping[str, Setting], _words: Sequence[str]) -> int
         system=app.system,
         reporter=reporter,
         plugin_options=settings.of_plugins(),
+        setup_cache_dir=settings.get("setup_cache_dir"),
     )
     return 0
 

@@ -174,6 +174,7 @@ class Measurement:
             self.is_measured = True
             return
         if not self.request.skip_setup:
+            tell(executor, compat=self.part.compat, setup_cache_dir=self.request.setup_cache_dir)
             ensure_tools(executor, self.system, self.reporter)
         environment = self._environment(executor)
         self.part = attrs.evolve(self.part, launch=self._launch(executor))
@@ -357,6 +358,13 @@ class Measurement:
             return
         hint = f"Details: {explain(self.part)}. --allow-empty accepts this"
         raise NoBenchmarksError(NO_BENCHMARKS, hint=hint)
+
+
+def tell(executor: Executor, **facts: Any) -> None:
+    """Tell an executor what its tools depend on, as far as it has attributes for it."""
+    for name, value in facts.items():
+        if hasattr(executor, name):
+            setattr(executor, name, value)
 
 
 def ensure_tools(executor: Executor, system: System, reporter: Reporter) -> None:

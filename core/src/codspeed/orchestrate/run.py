@@ -34,7 +34,7 @@ from codspeed.model import (
 )
 from codspeed.orchestrate import interrupt
 from codspeed.orchestrate.deliver import hand_over
-from codspeed.orchestrate.part import Command, Measurement, commands_of, ensure_tools
+from codspeed.orchestrate.part import Command, Measurement, commands_of, ensure_tools, tell
 from codspeed.orchestrate.select import blaming, compat_of, made, option_values, uploader_plugins
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def setup(
     system: System,
     reporter: Reporter,
     plugin_options: Mapping[str, Any],
+    setup_cache_dir: Path | None = None,
 ) -> None:
     """Install the tools of executors; those this system does not support are skipped with a line.
 
@@ -82,7 +83,9 @@ def setup(
         if support.level is SupportLevel.UNSUPPORTED:
             reporter.info(f"{label}: skipped, {support.reason}")
             continue
-        ensure_tools(made(plugin, plugin_options), system, reporter)
+        executor = made(plugin, plugin_options)
+        tell(executor, setup_cache_dir=setup_cache_dir)
+        ensure_tools(executor, system, reporter)
         reporter.info(f"{label}: ready")
 
 
