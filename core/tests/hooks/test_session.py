@@ -373,7 +373,7 @@ def test_after_a_refusal_everything_is_answered_err_and_the_child_may_end_by_its
 def test_a_child_that_ignores_its_refusal_is_ended(
     make: Callable[..., FifoSession], paths: FifoPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = ((0.0, signal.SIGTERM), (0.0, signal.SIGKILL))
+    steps = ((0.0, "SIGTERM"), (0.0, "SIGKILL"))
     monkeypatch.setattr(session_module, "_REFUSED_STEPS", steps)
     session = make()
     body = """
@@ -826,7 +826,7 @@ from codspeed.environment import read_system
 from codspeed.hooks import session
 from codspeed.hooks.fifo import FifoPaths
 from codspeed.model import IntegrationMode, Launch, Reporter
-session._INTERRUPT_STEPS = ((0.0, signal.SIGINT), (0.2, signal.SIGTERM), (0.2, signal.SIGKILL))
+session._INTERRUPT_STEPS = ((0.0, "SIGINT"), (0.2, "SIGTERM"), (0.2, "SIGKILL"))
 class Show(Reporter):
     def output(self, data, *, stream):
         os.write(1, data)

@@ -42,8 +42,8 @@ _LEFTOVER_READS: Final = (1 << 20) // _OUTPUT_BYTES
 _FRAME_TIMEOUT_S: Final = 2.0  # design 4: a frame incomplete for that long is lost framing
 _TICK_S: Final = 0.2
 # After a refusal the client gets the time to say so and to end by itself.
-_REFUSED_STEPS: Final = ((0.5, signal.SIGTERM), (2.0, signal.SIGKILL))
-_INTERRUPT_STEPS: Final = ((0.0, signal.SIGINT), (5.0, signal.SIGTERM), (2.0, signal.SIGKILL))
+_REFUSED_STEPS: Final = ((0.5, "SIGTERM"), (2.0, "SIGKILL"))
+_INTERRUPT_STEPS: Final = ((0.0, "SIGINT"), (5.0, "SIGTERM"), (2.0, "SIGKILL"))
 _STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 _EXITED_BY_SIGINT: Final = (-signal.SIGINT, 128 + signal.SIGINT)
 
@@ -238,7 +238,7 @@ class _Loop:
     ) -> None:
         self.failure: CodspeedError | None = None
         self.interrupted = False
-        self.stopping: list[tuple[float, int]] | None = None
+        self.stopping: list[tuple[float, str]] | None = None
         self._child = child
         self._fifos = fifos
         self._conversation = conversation
@@ -378,7 +378,7 @@ class _Loop:
         else:
             self._step_deadline = time.monotonic()  # asked twice: do not wait any longer
 
-    def _stop(self, steps: tuple[tuple[float, int], ...]) -> None:
+    def _stop(self, steps: tuple[tuple[float, str], ...]) -> None:
         self.stopping = list(steps)
         self._step_deadline = time.monotonic() + steps[0][0]
 
@@ -387,8 +387,8 @@ class _Loop:
         if self._frame_deadline is not None and now >= self._frame_deadline:
             self._lose_framing(self._decoder.stalled(_FRAME_TIMEOUT_S))
         if self.stopping and now >= self._step_deadline:
-            _delay, number = self.stopping.pop(0)
-            self._child.signal_group(number)
+            _delay, name = self.stopping.pop(0)
+            self._child.signal_group(getattr(signal, name))
             if self.stopping:
                 self._step_deadline = now + self.stopping[0][0]
         if now >= self._next_tick and not self._conversation.is_open:
