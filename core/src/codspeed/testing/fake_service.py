@@ -18,6 +18,7 @@ import json
 import shutil
 import socket
 import struct
+import sys
 import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -240,7 +241,10 @@ class _Server(ThreadingHTTPServer):
         self.service = service
 
     def handle_error(self, _request: Any, _address: Any) -> None:
-        """Say nothing: clients that go away are part of the play."""
+        """Say nothing of clients that go away, that is part of the play; note faults of ours."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            self.service.refusals.append(f"fault of the fake: {error!r}")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -174,7 +174,8 @@ def _operation(request: Any) -> tuple[str, dict[str, str]]:
         raise RefusedError(reason)
     kind, names, fields = _OPERATIONS[match[2]]
     words = set(re.findall(r"\w+", request["query"]))
-    if match[1] != kind or (lacking := [field for field in fields if field not in words]):
+    lacking = [field for field in fields if field not in words]
+    if match[1] != kind or lacking:
         reason = f"{match[2]} is a {kind} and selects {', '.join(fields)}; not {lacking}"
         raise RefusedError(reason)
     given = request["variables"]
