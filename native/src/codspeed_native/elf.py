@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, NoReturn, Self
 
@@ -148,12 +149,13 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> Elf:
 
 @functools.lru_cache(maxsize=_CACHED_FILES)
 def _functions(elf: Elf) -> tuple[Symbol, ...]:
-    found: set[tuple[int, int, str]] = set()
+    found: dict[tuple[int, int, str], None] = {}  # in order: aliases come in that of the tables
     with _File(elf.path) as file:
         for section in elf.sections:
             if section.kind in {_SHT_SYMTAB, _SHT_DYNSYM}:
-                found.update(_symbols(file, elf.sections, section))
-    return tuple(map(Symbol._make, _extended(sorted(found))))
+                found |= dict.fromkeys(_symbols(file, elf.sections, section))
+    ordered = sorted(found, key=itemgetter(0))  # a third of the time of comparing names too
+    return tuple(map(Symbol._make, _extended(ordered)))
 
 
 class _File:
