@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from codspeed.model import Launch
 from codspeed_memory import coverage
 from codspeed_memory.raw import FOREIGN, OWN_MALLOC, Kind, Note
@@ -102,7 +103,9 @@ def test_the_shim_notices_another_malloc(
 
 
 @pytest.mark.process
-def test_no_other_program_is_accused(record: Callable[..., Any], program: Callable[..., Path]) -> None:
+def test_no_other_program_is_accused(
+    record: Callable[..., Any], program: Callable[..., Path]
+) -> None:
     """An old-style executable takes the address of malloc: the stub's, not ours."""
     recorded = record(program("edges", "-no-pie", "-fno-pic"), "leaf")
 
@@ -157,8 +160,7 @@ def test_allocators_with_their_own_operators_need_the_second_shim(
     recorded = record(target)
     marks = [i for i, event in enumerate(recorded.events) if event.size == 0xC0D59EED]
     events = [
-        (Kind(event.kind).name, event.size)
-        for event in recorded.events[marks[0] + 2 : marks[1]]
+        (Kind(event.kind).name, event.size) for event in recorded.events[marks[0] + 2 : marks[1]]
     ]
 
     assert events == [

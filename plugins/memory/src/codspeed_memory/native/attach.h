@@ -78,12 +78,33 @@ static void chunks_of_former_image(uint32_t pid) {
   }
 }
 
+/* Of free-threaded CPython only: it has mimalloc inside, and refuses to start with another allocator
+ * in PYTHONMALLOC. Weak: looking it up with dlsym would leave a message to free behind. */
+extern char free_threaded __asm__("_Py_DecRefShared") __attribute__((weak));
+
+static int records_mappings;
+
+/* In place and before anyone reads it; an empty variable counts as none. */
+static void hide_python_allocator(char **environment) {
+  static const char name[] = "PYTHONMALLOC=";
+  for (; environment && *environment; environment++) {
+    size_t i = 0;
+    while (name[i] && (*environment)[i] == name[i]) i++;
+    if (!name[i]) (*environment)[i] = 0;
+  }
+}
+
 static void attach(char **environment, int brings_own_malloc) {
   const char *path = ring_path(environment);
   struct ring_header *found = path ? ring_map(path) : NULL;
   if (!found || !process_page()) return;
   has_exit_key = pthread_key_create(&exit_key, thread_ended) == 0;
   ring = found;
+  records_mappings = (ring->flags & RING_MAPPINGS) != 0;
+  if (&free_threaded) {
+    hide_python_allocator(environment);
+    records_mappings = 1;
+  }
   process_identify();
   uint32_t pid = process_id();
   chunks_of_former_image(pid);

@@ -130,7 +130,7 @@ EXPORT size_t malloc_usable_size(void *block) {
 /* --- Arenas of interpreters: anonymous mappings, where the runner asked for them --- */
 
 static inline uint32_t mapping_window(void) {
-  return ring->flags & RING_MAPPINGS ? recorder_window() : 0;
+  return records_mappings ? recorder_window() : 0;
 }
 
 EXPORT void *mmap(void *wanted, size_t size, int protection, int flags, int fd, off_t offset) {

@@ -1,0 +1,269 @@
+"""`codspeed -m memory` as a user runs it: real clients, the fixed FIFO paths, exact figures."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from codspeed import wire
+from codspeed.testing.fifo import fifo_lock
+from codspeed_memory import artifact
+from codspeed_memory.raw import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+_CODSPEED = (sys.executable, "-m", "codspeed.cli")
+
+
+class Run:
+    """One finished run: `folder` is its profile folder."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str], folder: Path, bundles: Path) -> None:
+        self.status = done.returncode
+        self.said = done.stderr + done.stdout
+        self.folder = folder
+        self._bundles = bundles
+
+    def results(self) -> dict[str, dict[str, float]]:
+        """Return the metrics of each benchmark, by name."""
+        (path,) = self._bundles.glob("*/results.json")
+        (part,) = json.loads(path.read_text())["parts"]
+        return {
+            benchmark["name"]: {m["name"]: m["value"] for m in benchmark["metrics"]}
+            for benchmark in part["benchmarks"]
+        }
+
+    def notes(self) -> list[str]:
+        (path,) = self._bundles.glob("*/results.json")
+        (part,) = json.loads(path.read_text())["parts"]
+        return [note for benchmark in part["benchmarks"] for note in benchmark["notes"]]
+
+
+@pytest.fixture
+def codspeed(tmp_path: Path, compiler: str) -> Callable[..., Run]:
+    def run(*words: str | Path, env: dict[str, str] | None = None) -> Run:
+        folder, bundles = tmp_path / "profile", tmp_path / "bundles"
+        options = ["-m", "memory", "--profile-folder", folder, "--bundle-dir", bundles]
+        verb, *rest = words
+        argv = [*_CODSPEED, verb, *options, "--no-store", "--compat", "native", *rest]
+        with fifo_lock(timeout=90):
+            done = subprocess.run(
+                list(map(str, argv)),
+                cwd=tmp_path,
+                env={**os.environ, **(env or {})},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        return Run(done, folder, bundles)
+
+    return run
+
+
+def test_exec_gives_exact_figures_and_the_references_files(
+    codspeed: Callable[..., Run], program: Callable[..., Path]
+) -> None:
+    run = codspeed("exec", "--name", "many", "--", program("behaviours"), "many_allocs")
+
+    assert run.status == 0, run.said
+    figures = run.results()["many"]
+    assert figures["peak_memory"] == figures["total_allocated"] == 800 + 100 * 64
+    assert (figures["allocations"], figures["frees"], figures["leaked"]) == (101, 101, 0)
+    (path,) = (run.folder / "results").glob("*.MemtrackArtifact.msgpack")
+    events = list(artifact.read(path))
+    assert [event.kind for event in events] == [Kind.MALLOC] * 101 + [Kind.FREE] * 101
+    data = (run.folder / "results" / "ExecutionTimestamps.msgpack").read_bytes()
+    timestamps = wire.load_timestamps(data, where="test")
+    (_, start), (_, end) = timestamps.markers
+    assert [uri for _at, uri in timestamps.uri_by_ts] == ["exec_harness::many"]
+    assert all(start <= event.ns <= end for event in events)
+
+
+def test_a_folder_without_our_summary_gives_the_same_figures(
+    codspeed: Callable[..., Run], program: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What the reference's runner leaves is read from its own two files."""
+    before = codspeed("exec", "--name", "one", "--", program("behaviours"), "realloc_test")
+    (before.folder / "memory.json").unlink()
+    figures = before.results()["one"]
+    shutil.rmtree(tmp_path / "bundles")
+
+    again = codspeed("exec", "--skip-run", "--", "true")
+
+    after = again.results()["one"]
+    same = ("peak_memory", "total_allocated", "allocations", "frees", "leaked")
+    assert [after[name] for name in same] == [figures[name] for name in same]
+
+
+def test_the_user_and_the_place_reach_the_target(
+    codspeed: Callable[..., Run], tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    script = 'test "$(basename "$PWD")" = sub && test "$LD_LIBRARY_PATH" = "/a b" && test "$X" = 1'
+    env = {"LD_LIBRARY_PATH": "/a b", "X": "1"}
+
+    run = codspeed("exec", "--working-directory", "sub", "--", "sh", "-c", script, env=env)
+
+    assert run.status == 0, run.said
+
+
+def test_an_uncovered_program_is_named_in_the_result(
+    codspeed: Callable[..., Run], program: Callable[..., Path]
+) -> None:
+    static = program("behaviours", "-static")
+
+    run = codspeed("exec", "--name", "x", "--", "sh", "-c", f"{static} malloc_free; true")
+
+    assert run.status == 0
+    (note,) = run.notes()
+    assert str(static) in note
+    assert "statically linked" in note
+    assert note in run.said
+
+
+def test_nothing_to_see_is_an_error_before_the_run(
+    codspeed: Callable[..., Run], program: Callable[..., Path]
+) -> None:
+    run = codspeed("exec", "--", program("behaviours", "-static"), "malloc_free")
+
+    assert run.status == 1
+    assert "statically linked" in run.said
+    assert "Executing" not in run.said
+
+
+def test_a_failing_benchmark_keeps_the_others(
+    codspeed: Callable[..., Run], program: Callable[..., Path]
+) -> None:
+    run = codspeed("exec", "--", program("edges"), "kill")
+
+    assert run.status == 4
+    assert "SIGKILL" in run.said
+
+
+def test_two_runs_at_once_are_both_right(
+    program: Callable[..., Path], tmp_path: Path, compiler: str
+) -> None:
+    command = [*_CODSPEED, "exec", "-m", "memory", "--no-store", "--name", "x", "--bundle-dir"]
+    target = ["--", str(program("pairs")), "300000"]
+    with fifo_lock(timeout=90):
+        runs = [
+            subprocess.Popen(
+                [*command, str(tmp_path / str(number)), *target],
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+            )
+            for number in range(2)
+        ]
+        said = [run.communicate()[1] for run in runs]
+    peaks = set()
+    for number, run in enumerate(runs):
+        assert run.returncode == 0, said
+        (path,) = (tmp_path / str(number)).glob("*/results.json")
+        ((benchmark,),) = (part["benchmarks"] for part in json.loads(path.read_text())["parts"])
+        peaks.add(tuple(m["value"] for m in benchmark["metrics"] if m["kind"] == "exact"))
+    assert len(peaks) == 1
+    assert sum("waiting for" in text for text in said) == 1
+
+
+def test_a_killed_run_leaves_no_process_and_no_file(
+    program: Callable[..., Path], tmp_path: Path, compiler: str
+) -> None:
+    argv = [*_CODSPEED, "exec", "-m", "memory", "--no-store", "--bundle-dir", str(tmp_path / "b")]
+    argv += ["--profile-folder", str(tmp_path / "p"), "--", str(program("pairs")), "30000000"]
+    with fifo_lock(timeout=90):
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+            drainer = _await_child(run.pid, "memory-drain")
+            harness = _await_child(run.pid, "codspeed_exec_harness")
+            run.send_signal(signal.SIGKILL)
+        try:
+            assert _ends(drainer)
+            left = [path.name for path in (tmp_path / "p").rglob("*") if path.is_file()]
+        finally:
+            os.killpg(harness, signal.SIGKILL)  # the benchmark itself goes on: not ours to end
+            assert _ends(harness)
+    assert left == []
+
+
+def _ends(pid: int) -> bool:
+    """Whether the process is gone, or only waits to be reaped, within half a minute."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return True
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _await_child(parent: int, name: str) -> int:
+    """Return the parent's child of this name, as soon as it is there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                is_it = name.encode() in path.read_bytes()
+                stat = path.with_name("stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if is_it and int(stat[1]) == parent:
+                return int(path.parent.name)
+        time.sleep(0.02)
+    pytest.fail(f"no {name} in time")
+
+
+_SUITE = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def test_leaks(benchmark):
+    benchmark(lambda: libc.malloc(123_456) and None)
+
+def test_frees(benchmark):
+    benchmark(lambda: libc.free(libc.malloc(654_321)))
+"""
+
+
+def _python_with_client() -> str:
+    """Return an interpreter that has pytest-codspeed 5: ours must not."""
+    named = os.environ.get("CODSPEED_TEST_CLIENT_PYTHON", "")
+    if named:
+        return named
+    if importlib.util.find_spec("pytest_codspeed") is not None:
+        return sys.executable
+    pytest.skip("CODSPEED_TEST_CLIENT_PYTHON names no interpreter with pytest-codspeed 5")
+
+
+@pytest.mark.tool
+def test_pytest_codspeed_gives_figures_per_benchmark(
+    codspeed: Callable[..., Run], tmp_path: Path
+) -> None:
+    """A leak below Python is seen as leaked bytes, in the benchmark that leaks."""
+    python = _python_with_client()
+    (tmp_path / "test_suite.py").write_text(_SUITE)
+
+    run = codspeed("run", "--", python, "-m", "pytest", "--codspeed", "test_suite.py")
+
+    assert run.status == 0, run.said
+    figures: dict[str, Any] = run.results()
+    assert figures["test_leaks"]["leaked"] >= 123_456
+    assert figures["test_frees"]["leaked"] < 123_456
+    assert figures["test_frees"]["peak_memory"] >= 654_321
