@@ -54,6 +54,7 @@ def test_recorded_cloud_machine(tmp_path: Path, system: System) -> None:
         "cpu_model": "AMD EPYC",
         "cpu_vendor": "AuthenticAMD",
         "cpu_name": "cpu0",
+        "cpu_class": "",
         "cpu_flags": ["hypervisor", "sse2"],
         "cpu_cores": 1,
         "memory_bytes": 1_048_576,

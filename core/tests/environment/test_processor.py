@@ -107,3 +107,25 @@ def test_memory_is_counted_in_bytes() -> None:
 @pytest.mark.parametrize("text", ["", "MemTotal:\n", "MemTotal: many kB\n"])
 def test_memory_that_is_not_said_is_0(text: str) -> None:
     assert parse_memory_bytes(text) == 0
+
+
+_V1 = ("cmov", "cx8", "fxsr", "lm", "mmx", "sse", "sse2")
+_V2 = (*_V1, "cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3")
+_V3 = (*_V2, "abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave")
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        pytest.param((), "", id="unknown"),
+        pytest.param(_V1, "x86-64-v1", id="oldest"),
+        pytest.param(_V2, "x86-64-v2", id="without AVX"),
+        pytest.param(_V3[:-1], "x86-64-v2", id="one short of the next"),
+        pytest.param((*_V3, "avx512f"), "x86-64-v3", id="AVX-512 is no class of its own"),
+        pytest.param(("asimd", "fp"), "aarch64", id="ARM"),
+    ],
+)
+def test_the_class_is_what_libraries_choose_their_code_by(
+    flags: tuple[str, ...], name: str
+) -> None:
+    assert Processor(flags=flags).instruction_class == name

@@ -43,6 +43,7 @@ def read_fingerprint(system: System, *, root: Path = Path("/")) -> dict[str, Any
         "cpu_model": processor.model,
         "cpu_vendor": processor.vendor,
         "cpu_name": first_cpu_name(_read(root / "proc/stat")),
+        "cpu_class": processor.instruction_class,
         "cpu_flags": list(processor.flags),
         "cpu_cores": processor.cores,
         "cpu_count": os.cpu_count() or 0,

@@ -56,6 +56,14 @@ _ARM_MAKERS: Final[Mapping[int, tuple[str, Mapping[int, str]]]] = {
     0xC0: ("Ampere", {0xAC3: "Ampere-1", 0xAC4: "Ampere-1a"}),
 }
 
+# x86-64 psABI, "Micro-Architecture Levels", in the kernel's words (pni is SSE3, abm has LZCNT).
+_X86_V2: Final = frozenset({"cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3"})
+_X86_LEVELS: Final = {
+    "x86-64-v3": _X86_V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"},
+    "x86-64-v2": _X86_V2,
+    "x86-64-v1": frozenset({"cmov", "cx8", "fxsr", "lm", "mmx", "sse", "sse2"}),
+}
+
 
 @attrs.frozen
 class Processor:
@@ -75,6 +83,17 @@ class Processor:
     flags: tuple[str, ...] = ()
     cores: int = 0
     is_guest: bool = False
+
+    @property
+    def instruction_class(self) -> str:
+        """The instruction set that libraries choose their code by; empty if it can't be told.
+
+        The levels of the x86-64 psABI, without the fourth: AVX-512 is not there under Valgrind, and
+        simulation is what this is compared for.
+        """
+        flags = frozenset(self.flags)
+        levels = (name for name, needed in _X86_LEVELS.items() if needed <= flags)
+        return next(levels, "aarch64" if "asimd" in flags else "")
 
 
 def parse_cpuinfo(text: str) -> Processor:
