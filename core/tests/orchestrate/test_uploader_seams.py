@@ -1,4 +1,4 @@
-"""What core does for uploaders: options from the profile, secrets, who they talk to, early refusal."""
+"""What core does for uploaders: options from the profile, secrets, whom to tell, early refusal."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Old:
 
 def plugin(kind: type) -> Plugin:
     descriptor = UploaderDescriptor(name="x", label="X", load=lambda: kind, options=Options)
-    return Plugin("codspeed.uploaders", "x", "dist", "1", PluginState.OK, descriptor=descriptor)
+    return Plugin("x", "codspeed.uploaders", "dist", "1", 1, PluginState.OK, descriptor=descriptor)
 
 
 def bundle() -> Bundle:
