@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from codspeed_native import elf
+from codspeed_valgrind.reader.allocator import is_allocator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -167,7 +168,10 @@ def ignored_objects() -> tuple[str, ...]:
 
 
 def runtime_symbols(path: str) -> list[str]:
-    """Return the names of all functions in a file and in its debug file, sorted; none on damage."""
+    """Return the names of all functions in a file and in its debug file, sorted; none on damage.
+
+    Its allocator's stay out: what they cost is reported apart.
+    """
     names: set[str] = set()
     try:
         file = elf.read(Path(path))
@@ -178,4 +182,6 @@ def runtime_symbols(path: str) -> list[str]:
     except elf.ElfError:
         pass
     # Callgrind takes names as patterns and cuts nothing off; without a name there is no function.
-    return sorted(name for name in names if name and not set(name) & set("*?"))
+    return sorted(
+        name for name in names if name and not set(name) & set("*?") and not is_allocator(name)
+    )
