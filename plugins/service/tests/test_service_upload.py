@@ -141,7 +141,7 @@ def test_a_refused_token_has_the_hint_of_the_provider(
         "Failed to retrieve upload data: 401 Unauthorized\n"
         "  -> Reason: the token is unknown or expired"
     )
-    assert hint in caught.value.hint
+    assert hint in str(caught.value.hint)
 
 
 def test_a_refusal_gives_the_services_reason_and_the_command_to_repeat(
@@ -156,7 +156,7 @@ def test_a_refusal_gives_the_services_reason_and_the_command_to_repeat(
     assert caught.value.problem == (
         "Failed to retrieve upload data: 503 Service Unavailable\n  -> Reason: try later"
     )
-    assert f"codspeed upload {bundle.path} --uploader codspeed" in caught.value.hint
+    assert f"codspeed upload {bundle.path} --uploader codspeed" in str(caught.value.hint)
     assert caught.value.exit_code == 8
     assert naps.seconds == [1.0, 2.0, 4.0]
 
