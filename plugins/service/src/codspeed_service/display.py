@@ -34,8 +34,6 @@ _NOTEWORTHY: Final = 0.005
 _MUCH, _SOME = 0.7, 0.2  # of a benchmark's time
 _STEADY, _FAIR = 0.02, 0.05  # relative standard deviation
 
-Paint = "Callable[..., str]"
-
 
 def results(found: Sequence[Mapping[str, Any]], paint: Callable[..., str]) -> list[str]:
     """Return a line for one result, a table per executor for several."""

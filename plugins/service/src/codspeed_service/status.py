@@ -36,7 +36,7 @@ def of_system(system: System) -> Sequence[str]:
     except CodspeedError as failure:
         return ["Authentication", f"  \u2717 {failure.problem}"]
     api = Api(
-        Client(),
+        Client(connect_seconds=5.0),  # a status is soon wanted, or not at all
         env.get("CODSPEED_API_URL") or profile.api_url or contract.API_URL,
         env.get("CODSPEED_OAUTH_TOKEN") or profile.token,
     )
