@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import platform
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ _SHIM_FLAGS: Final = (
     "-fno-builtin",
     "-Wl,-z,initfirst",
 )
+# Else atomics are calls into the compiler's library, which is not linked either.
+_AARCH64_FLAGS: Final = ("-mno-outline-atomics",)
 BUCKETS: Final = 512
 SIZES: Final = 65
 
@@ -97,8 +100,17 @@ def shim(*, families: bool) -> Path:
         _sources() / "shim.c",
         name="memory-families" if families else "memory-shim",
         shared=True,
-        flags=(*_SHIM_FLAGS, *(("-DSHIM_FAMILIES",) if families else ())),
+        flags=shim_flags(platform.machine(), families=families),
         headers=_headers(),
+    )
+
+
+def shim_flags(machine: str, *, families: bool = False) -> tuple[str, ...]:
+    """Return what the shim is compiled with."""
+    return (
+        *_SHIM_FLAGS,
+        *(_AARCH64_FLAGS if machine == "aarch64" else ()),
+        *(("-DSHIM_FAMILIES",) if families else ()),
     )
 
 

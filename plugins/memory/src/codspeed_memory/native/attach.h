@@ -28,14 +28,20 @@ static void process_identify(void) {
 
 static void process_forked(void) { atomic_store(&process->owner, 0); }
 
+/* What glibc's pthread_atfork is made of: that one is no dynamic symbol everywhere. */
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *)
+    __attribute__((weak));
+
 /* A page that reads zero in every child with memory of its own, also after _Fork or a raw clone,
- * where no atfork handler runs. Kernels before 4.14 and some emulators lack it. */
+ * where no atfork handler runs. Kernels before 4.14 lack it and some emulators only say yes, so
+ * there is a handler too. */
 static int process_page(void) {
   long page = raw_call(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                        0);
   if (page < 0 && page > -4096) return 0;
-  if (raw_call(SYS_madvise, page, 4096, MADV_WIPEONFORK, 0, 0, 0) != 0)
-    pthread_atfork(NULL, NULL, process_forked);
+  int is_wiped = raw_call(SYS_madvise, page, 4096, MADV_WIPEONFORK, 0, 0, 0) == 0;
+  int is_told = __register_atfork && !__register_atfork(NULL, NULL, process_forked, NULL);
+  if (!is_wiped && !is_told) return 0; /* a child would write into its parent's chunks */
   process = (struct process *)page;
   return 1;
 }
