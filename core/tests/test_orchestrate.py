@@ -214,7 +214,8 @@ class Harness:
     """Runs all targets one after the other with a shell."""
 
     def target(self, launch: Launch, name: str | None, bounds: Bounds) -> Target:
-        return Target(name or launch.argv[0], f"harness::{launch.argv[0]}", launch, bounds)
+        name = name or launch.argv[0]
+        return Target(name, f"harness::{name}", launch, bounds)
 
     def command(self, targets: Sequence[Target], _rounds: object) -> Launch:
         lines = [f"{target.launch.argv[-1]} # {target.bounds.max_rounds}" for target in targets]
@@ -321,13 +322,22 @@ def test_parts_run_command_by_command_and_targets_first(world: World) -> None:
 
 def test_several_targets_are_one_part(world: World) -> None:
     target = ExecTarget(("sh", "-c", "echo t >>$CODSPEED_PROFILE_FOLDER/uris"))
-    report = world.run(plugins=(executor(), harness), targets=(target, target))
+    other = attrs.evolve(target, name="other")
+    report = world.run(plugins=(executor(), harness), targets=(target, other))
     assert report.bundle is not None
 
     assert [part.label for part in report.bundle.manifest.parts] == [
         "Running 2 commands with exec-harness"
     ]
     assert uris(report) == {0: ["t", "t"]}
+
+
+def test_two_targets_of_one_name_are_refused(world: World) -> None:
+    target = ExecTarget(("true",), name="same")
+    report = world.run(plugins=(executor(), harness), targets=(target, target))
+
+    assert report.exit_code == 2
+    assert [error.problem for error in report.errors] == ["two targets are called 'same'"]
 
 
 def test_words_of_a_command_are_kept_and_text_is_for_the_shell(world: World) -> None:

@@ -286,6 +286,10 @@ class Measurement:
             _require_folder(wanted.cwd)
             bounds = descriptor.options(**wanted.bounds)
             target = harness.target(Launch(wanted.argv, cwd=wanted.cwd), wanted.name, bounds)
+            if any(target.uri == other.uri for other in ready):
+                problem = f"two targets are called {target.name!r}"
+                hint = "give each a name of its own: results are told apart by it"
+                raise UsageError(problem, hint=hint)
             launch = executor.target_launch(part, target.launch, target.uri)
             ready.append(attrs.evolve(target, launch=launch))
         command: Launch = harness.command(ready, executor.rounds)
