@@ -66,7 +66,8 @@ def test_an_uncompressed_artifact_is_read_up_to_its_damage(tmp_path: Path) -> No
 
 def test_an_empty_artifact_is_one_empty_frame() -> None:
     file = io.BytesIO()
-    FrameWriter(file).close()
+    with FrameWriter(file):
+        pass
 
     data = file.getvalue()
     assert data[:4] == zstandard.FRAME_HEADER
@@ -75,11 +76,9 @@ def test_an_empty_artifact_is_one_empty_frame() -> None:
 
 def test_a_frame_holds_65536_events(tmp_path: Path) -> None:
     path = tmp_path / "1.MemtrackArtifact.msgpack"
-    with path.open("wb") as file:
-        frames = FrameWriter(file)
+    with path.open("wb") as file, FrameWriter(file) as frames:
         for count in (FRAME_EVENTS, 3):
             frames.add(artifact.encode(BASE) * count, count)
-        frames.close()
 
     assert path.read_bytes().count(zstandard.FRAME_HEADER) == 2
     assert sum(1 for _ in artifact.read(path)) == FRAME_EVENTS + 3

@@ -6,7 +6,10 @@ Byte-compatible with spec/executors.md 4.5 and 7. `encode` is the plain twin of 
 from __future__ import annotations
 
 import io
-from typing import IO, TYPE_CHECKING, Any, Final
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import msgpack
 import zstandard
@@ -21,6 +24,7 @@ SUFFIX: Final = ".MemtrackArtifact.msgpack"
 FRAME_EVENTS: Final = 64 * 1024
 _LEVEL: Final = -5
 _READ_BYTES: Final = 1 << 20
+_MOST_WORKERS: Final = 4
 
 _NAMES: Final = {
     Kind.MALLOC: "Malloc",
@@ -58,14 +62,19 @@ def encode(event: Event) -> bytes:
 
 
 class FrameWriter:
-    """Compresses encoded events, `FRAME_EVENTS` in a frame; leaving its context ends the last."""
+    """Compresses encoded events, `FRAME_EVENTS` in a frame, on all processors.
+
+    Used when the benchmark has ended: threads would disturb it, and the forks of the runner.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False)
         self._frame = bytearray()
         self._events = 0
         self._frames = 0
+        self._workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(self._workers)
+        self._pending: deque[Future[bytes]] = deque()
 
     @property
     def room(self) -> int:
@@ -79,16 +88,34 @@ class FrameWriter:
         if self._events == FRAME_EVENTS:
             self._flush()
 
-    def close(self) -> None:
-        """End the last frame; an empty artifact is one frame with nothing in it."""
-        if self._events or not self._frames:
-            self._flush()
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the last frame and the threads; an empty artifact is one frame with nothing in it."""
+        with self._pool:
+            if kind is not None:
+                return
+            if self._events or not self._frames:
+                self._flush()
+            self._write(keep=0)
 
     def _flush(self) -> None:
-        self._file.write(self._compressor.compress(bytes(self._frame)))
-        self._frame.clear()
+        self._pending.append(self._pool.submit(_compressed, self._frame))
+        self._frame = bytearray()
         self._events = 0
         self._frames += 1
+        self._write(keep=self._workers)  # a few megabytes each: not all of them wait in memory
+
+    def _write(self, *, keep: int) -> None:
+        while len(self._pending) > keep:
+            self._file.write(self._pending.popleft().result())
+
+
+def _compressed(frame: bytearray) -> bytes:
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False)
+    return compressor.compress(frame)
 
 
 def read(path: Path) -> Iterator[Event]:

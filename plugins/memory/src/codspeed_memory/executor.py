@@ -17,7 +17,7 @@ from codspeed import wire
 from codspeed.errors import BundleError, ToolError
 from codspeed.model import Comparability, IntegrationMode, Rounds, Tool
 from codspeed.protocols import ExecutorDefaults, Hooks
-from codspeed_memory import artifact, compiled, coverage, foreign, python_target, results, summary
+from codspeed_memory import artifact, coverage, foreign, python_target, results, summary
 from codspeed_memory.backend import Backend, chosen
 from codspeed_memory.descriptor import MemoryOptions
 from codspeed_memory.summary import Measured, Summary
@@ -66,13 +66,6 @@ class MemoryExecutor(ExecutorDefaults):
         found = next(filter(None, map(shutil.which, _COMPILERS)), None)
         remedy = "apt-get install gcc libc6-dev"
         return (Tool("C compiler", Path(found) if found else None, remedy=remedy),)
-
-    def setup(self, tools: Sequence[Tool]) -> None:
-        """Compile everything, so that the first run need not."""
-        if not tools:
-            compiled.shim(families=False)
-            compiled.drainer()
-            compiled.helper()
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
         """Choose CPython's allocator; a harness is not what is measured."""

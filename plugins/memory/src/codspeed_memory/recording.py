@@ -57,11 +57,8 @@ class Recording:
             ToolError: If there is no memory.
             OSError: If the artifact can't be written.
         """
-        frames = FrameWriter(artifact)
-        with _mapped(self.file) as data:
-            usages = _analyse(data, self.clock, starts_ns, frames)
-        frames.close()
-        return usages
+        with _mapped(self.file) as data, FrameWriter(artifact) as frames:
+            return _analyse(data, self.clock, starts_ns, frames)
 
 
 class _Mapped:
