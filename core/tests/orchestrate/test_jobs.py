@@ -55,7 +55,7 @@ def test_it(number):
     with open(os.environ["CODSPEED_PROFILE_FOLDER"] + "/uris", "a") as file:
         print(f"it-{number}", file=file)
 """
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-s")
 SHOW = (
     "import json, os, pathlib;"
     "folder = os.environ['CODSPEED_PROFILE_FOLDER'];"
@@ -146,6 +146,7 @@ def test_a_pytest_suite_is_measured_in_slices(tmp_path: Path, suite: Path) -> No
     part = restored(report)
     assert report.exit_code == 0
     assert uris(report) == [f"it-{number}" for number in range(5)]
+    assert sorted(path.name for path in suite.iterdir()) == ["test_it.py"]  # no cache, no bytecode
     assert part.model == "steady/jobs=2"
     assert part.launch.argv == PYTEST
     assert [(piece.folder / "uris").read_text().split() for piece in part.pieces] == [

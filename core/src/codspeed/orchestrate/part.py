@@ -20,7 +20,7 @@ from codspeed.errors import (
 )
 from codspeed.hooks.paths import CTL_FIFO
 from codspeed.hooks.session import FifoSession, failed
-from codspeed.launch import lock
+from codspeed.launch import lock, pytest_cache
 from codspeed.launch.environment import inherited, injected
 from codspeed.launch.introspection import introspected
 from codspeed.launch.still import environment_hash, padded, stilled
@@ -46,7 +46,7 @@ from codspeed.protocols import Executor, Hooks, Instrument
 from codspeed.registry import Plugin, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from codspeed.model import (
         BenchmarkResult,
@@ -186,8 +186,7 @@ class Measurement:
                 wrapped = introspected(environment, temp=self.system.temp)
                 environment = stack.enter_context(wrapped)
             if self.is_still(executor):
-                self.environment_hash = environment_hash(environment)
-                environment = padded(environment)
+                environment = self._held_still(stack, environment)
             session = FifoSession(
                 system=self.system,
                 environment=environment,
@@ -261,6 +260,20 @@ class Measurement:
         for change in settled.changes:
             self.reporter.debug(f"still environment: {change}")
         return settled.variables
+
+    def _held_still(
+        self, stack: contextlib.ExitStack, environment: Mapping[str, str]
+    ) -> dict[str, str]:
+        launch = self.part.launch
+        cwd = (launch.cwd or Path()).absolute()
+        moved = pytest_cache.redirected(environment, " ".join(launch.argv), cwd)
+        stack.callback(self._remove_caches)
+        self.environment_hash = environment_hash({**environment, **moved})
+        return padded({**environment, **moved})
+
+    def _remove_caches(self) -> None:
+        for piece in self.part.pieces:
+            pytest_cache.remove(piece.folder)
 
     def is_still(self, executor: Executor) -> bool:
         """Whether the environment is held still; the reference's is its own, to the letter."""
