@@ -175,17 +175,26 @@ def test_native_starts_the_command_without_a_shell(
     assert environment["PYTHONMALLOC"] == "pymalloc"
 
 
-def test_native_skips_the_functions_of_the_command_s_own_python(
-    tmp_path: Path, stand_in: Callable[..., Path]
+@pytest.mark.parametrize("names_frames", [True, False])
+def test_native_hides_an_interpreter_whose_python_functions_have_frames(
+    tmp_path: Path,
+    stand_in: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    names_frames: bool,
 ) -> None:
+    """Where they have none (CPython 3.11), the interpreter's own are all there is to see."""
     calls = stand_in("3.19.0")
+    own = interpreter.ask_python(sys.executable)
+    assert own is not None
+    python = attrs.evolve(own, names_frames=names_frames)
+    monkeypatch.setattr(interpreter, "ask_python", lambda *_: python)
     part = part_of(tmp_path, sys.executable, "-c", "pass")
     measured(part, executor())
 
     ((words, _),) = recorded(calls)
-    assert "--fn-skip=PyObject_Call" in words
-    (runtime,) = record.read(part.folder).runtime_objects
-    assert Path(runtime).is_file()
+    assert ("--fn-skip=PyObject_Call" in words) is names_frames
+    assert record.read(part.folder).runtime_objects == ((python.runtime,) if names_frames else ())
 
 
 def test_a_target_s_arguments_are_short_for_any_harness(

@@ -93,11 +93,12 @@ def test_a_library_that_a_python_does_not_load_is_not_its_runtime(tmp_path: Path
     assert found.runtime == os.path.realpath(true)
 
 
-def test_a_python_says_whether_it_is_free_threaded(tmp_path: Path) -> None:
-    word = str(script(tmp_path / "python3t", "#!/bin/sh\nprintf '/p/python\\n/l/libp.so\\n1'"))
+def test_a_python_says_what_it_can_do(tmp_path: Path) -> None:
+    answer = "/p/python\\n/l/libp.so\\n1\\n0"
+    word = str(script(tmp_path / "python3t", f"#!/bin/sh\nprintf '{answer}'"))
 
     assert interpreter.ask_python(word) == interpreter.Python(
-        "/p/python", "/l/libp.so", is_free_threaded=True
+        "/p/python", "/l/libp.so", is_free_threaded=True, names_frames=False
     )
 
 

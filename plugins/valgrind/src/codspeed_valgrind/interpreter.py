@@ -30,6 +30,7 @@ _ASK_PYTHON: Final = (
     "print(sys.executable)\n"
     "print('/'.join(sysconfig.get_config_vars('LIBDIR', 'INSTSONAME')))\n"
     "print(sysconfig.get_config_var('Py_GIL_DISABLED') or 0)\n"
+    "print(sysconfig.get_config_var('PY_HAVE_PERF_TRAMPOLINE') or 0)\n"
 )
 _ASK_NODE: Final = "console.log(process.execPath);"
 _PYTHON: Final = re.compile(r"(?:python|pypy)[0-9.]*t?")
@@ -48,11 +49,13 @@ class Python:
         executable: The program.
         library: Its libpython as it says; the file need not exist (a static build).
         is_free_threaded: Built without a global lock: it has its own allocator.
+        names_frames: It can give each Python function a frame of its own (3.12 and newer).
     """
 
     executable: str
     library: str
     is_free_threaded: bool
+    names_frames: bool = True
 
     @property
     def runtime(self) -> str:
@@ -121,10 +124,15 @@ def _words(argv: Sequence[str]) -> Iterator[str]:
 def ask_python(program: str, search_path: str | None = None) -> Python | None:
     """Return what a Python says of itself; None if it does not run. -S: it need not look around."""
     lines = _answer((program, "-S", "-c", _ASK_PYTHON), search_path).splitlines()
-    if len(lines) != 3:
+    if len(lines) != 4:
         return None
-    executable, library, gil_disabled = lines
-    return Python(executable, library.strip(), gil_disabled == "1")
+    executable, library, gil_disabled, trampoline = lines
+    return Python(
+        executable,
+        library.strip(),
+        is_free_threaded=gil_disabled == "1",
+        names_frames=trampoline == "1",
+    )
 
 
 @functools.cache

@@ -86,10 +86,12 @@ class Planner:
         whole: bool = False,
     ) -> Plan:
         is_compat = self.part.compat is Compat.CODSPEED
+        # Where Python functions have no frames, those of the interpreter are all there is to see.
+        hidden = [python for python in pythons if python.names_frames]
         objects = (
             interpreter.ignored_objects()
             if is_compat
-            else (*(python.runtime for python in pythons), *interpreter.node_of(launch))
+            else (*(python.runtime for python in hidden), *interpreter.node_of(launch))
         )
         folder = self.part.folder
         extension = "out" if self.options.simulation_tool == "callgrind" else "tgtrace"
@@ -100,7 +102,7 @@ class Planner:
             out_file=str(folder / f"{prefix}{'.' if prefix else ''}%p.{extension}"),
             log_file=str(folder / _LOG_FILE),
             skip_objects=objects,
-            skip_functions=() if is_compat else self._skipped(pythons),
+            skip_functions=() if is_compat else self._skipped(hidden),
             at_start=whole,
         )
         return Plan(
