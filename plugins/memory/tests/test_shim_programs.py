@@ -94,3 +94,20 @@ def test_real_programs_do_not_notice(record: Callable[..., Any], name: str) -> N
     assert recorded.output == plain.stdout + plain.stderr
     assert recorded.dropped == 0
     assert any(note.kind is Kind.ATTACH for note in recorded.notes)
+
+
+def test_another_libc_is_no_obstacle(record: Callable[..., Any], work: Path, compiler: str) -> None:
+    """musl gives constructors no arguments, and binds every symbol at once."""
+    musl = shutil.which("musl-gcc")
+    if musl is None:
+        pytest.skip("no musl: apt-get install musl-tools")
+    source = (
+        "#include <stdlib.h>\nint main(int n, char **v) { free(malloc(4000 + n)); return !v; }\n"
+    )
+    (work / "a.c").write_text(source)
+    subprocess.run([musl, "-O0", "a.c", "-o", "a.out"], check=True)
+
+    recorded = record(work / "a.out")
+
+    assert recorded.status == 0
+    assert (recorded.usage.total, recorded.usage.frees) == (4001, 1)

@@ -36,7 +36,8 @@ class MemoryOptions:
         "auto",
         env="CODSPEED_PYTHON_ALLOCATOR",
         choices=("auto", "default", "pymalloc", "malloc"),
-        help="CPython's allocator; auto: pymalloc, or malloc with --compat codspeed",
+        help="CPython's allocator; auto: malloc in memory mode, else pymalloc; "
+        "with --compat codspeed as the reference has it",
     )
     allow_dropped: bool = option(
         False,  # noqa: FBT003 - the default of a flag

@@ -159,9 +159,10 @@ class MemoryExecutor(ExecutorDefaults):
         usage = usages.get(number, window.usage)
         said = list(gaps.get(number, ()))
         why = self._targets.get(part.index, {}).get(window.uri or "")
-        if part.harnessed and why and not said:
+        is_target = part.harnessed and window.uri is not None
+        if is_target and why and not said:
             said.append(f"allocations of {window.uri} are not counted: {why}")
-        if part.harnessed and not why and not usage.process_count:
+        if is_target and not why and not usage.process_count:
             said.append(f"no program of {window.uri} loaded the recorder: nothing was counted")
         return attrs.evolve(window, usage=usage, gaps=tuple(said))
 

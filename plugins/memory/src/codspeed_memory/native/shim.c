@@ -181,9 +181,14 @@ static int brings_own_malloc(void) {
   return 1;
 }
 
-static __attribute__((constructor)) void begin(int argc, char **argv, char **environment) {
+/* glibc gives constructors what main gets, before `environ` is set; musl sets that first, and gives
+ * them nothing. */
+extern const char *gnu_get_libc_version(void) __attribute__((weak));
+
+static __attribute__((constructor)) void begin(int argc, char **argv, char **arguments) {
   (void)argc, (void)argv;
-  if (resolve()) attach(environment, brings_own_malloc());
+  char **variables = gnu_get_libc_version ? arguments : environ;
+  if (resolve()) attach(variables, brings_own_malloc());
 }
 
 static __attribute__((destructor)) void end(void) { note_end(); }
