@@ -155,20 +155,21 @@ def test_a_benchmark_that_raises_takes_no_other_with_it(
     assert list(run.results) == [*BENCHMARKS, "test_raising.py::test_after_them"]
 
 
+@pytest.mark.parametrize("mode", ["walltime", pytest.param("memory", marks=whole_matrix)])
 def test_two_processes_that_write_at_once_are_refused_with_the_remedy(
-    workshop: Any, project: Any, measure: Any, cells: Any
+    mode: str, workshop: Any, project: Any, measure: Any, cells: Any
 ) -> None:
     program = workshop.python("3.11", f"pytest-codspeed=={NEWEST}", "pytest-xdist")
     many = "--codspeed-max-time=1", "--codspeed-warmup-time=0.02", "-n2"
     command = (str(program), "-m", "pytest", "--codspeed", *many, "test_kinds.py")
 
-    run = measure(project("python"), "walltime", *command)
+    run = measure(project("python"), mode, *command)
 
     if run.status == 0:
         pytest.skip("this time the two processes did not meet in the pipe")
     assert run.status in {1, 4}
     assert "-n0" in run.log
-    cells.note(f"pytest-codspeed {NEWEST} with pytest-xdist -n2", "walltime", "refused: run -n0")
+    cells.note(f"pytest-codspeed {NEWEST} with pytest-xdist -n2", mode, "refused: run -n0")
 
 
 @whole_matrix

@@ -24,8 +24,8 @@ PROJECT: Final = Path(__file__).parent / "projects" / "rust"
 # A build of cargo-codspeed for PyPI, ready to run; the crate itself would have to be compiled.
 CARGO_CODSPEED: Final = "astral-dev-toolchain-cargo-codspeed==5.0.3"
 CRITERION: Final = [
-    "benches/with_criterion.rs::numbers::fib10",
-    "benches/with_criterion.rs::numbers::sizes::fib[größe 8]",
+    "benches/with_criterion.rs::benches::numbers::fib10",
+    "benches/with_criterion.rs::benches::numbers::sizes::fib[größe 8]",
 ]
 DIVAN: Final = ["benches/with_divan.rs::fib_of[10]", "benches/with_divan.rs::fib_of[5]"]
 
