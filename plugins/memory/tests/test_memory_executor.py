@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +11,21 @@ import attrs
 import pytest
 
 from codspeed.errors import ResultsError, ToolError, UnsupportedError
-from codspeed.model import Compat, Kind, Launch, Outcome
+from codspeed.model import Compat, Kind, Launch, Outcome, Window
 from codspeed.testing.contract import ExecutorContract
 from codspeed.testing.parts import make_part
 from codspeed_memory import summary
 from codspeed_memory.descriptor import MemoryOptions, descriptor
 from codspeed_memory.executor import MemoryExecutor
+from codspeed_memory.recording import Recording
 from codspeed_memory.summary import Measured, Summary
 from codspeed_memory.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from codspeed.model import System
-    from codspeed.protocols import ExecutorDescriptor
+    from codspeed.model import RunPart, System
+    from codspeed.protocols import ExecutorDescriptor, Hooks
 
 OUTCOME = Outcome(0)
 
@@ -165,3 +168,60 @@ def test_other_systems_are_told_why(system: System) -> None:
 
     assert "Linux" in macos.reason
     assert "riscv64" in riscv.reason
+
+
+class OtherBackend:
+    """The seam for another way to record: here one that loses events."""
+
+    name = "other"
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def target_launch(self, target: Launch) -> Launch:
+        return target
+
+    def uncovered(self, launch: Launch) -> str | None:
+        return None
+
+    @contextlib.contextmanager
+    def armed(self, part: RunPart, session: Any) -> Iterator[Launch]:
+        yield part.launch
+
+    def enable(self, window: int) -> int:
+        return 10 * window
+
+    def disable(self) -> int:
+        return 1 << 60
+
+    def finish(self) -> Recording:
+        return Recording(file=self._file, dropped=3)
+
+
+class OneWindow:
+    """A session whose command is one benchmark."""
+
+    def run(self, launch: Launch, hooks: Hooks) -> Outcome:
+        hooks.spawned(77)
+        hooks.started()
+        hooks.stopped()
+        hooks.benchmark(77, "a::b")
+        return Outcome(0, windows=(Window("a::b", (77,), 11, 12),))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_a_run_that_lost_events_fails_unless_that_is_accepted(
+    tmp_path: Path, compiler: str, *, is_allowed: bool
+) -> None:
+    part = make_part(tmp_path / "part", ("true",))
+    executor = MemoryExecutor(MemoryOptions(allow_dropped=is_allowed))
+    with tempfile.TemporaryFile() as file:
+        executor._backends[part.index] = OtherBackend(file)
+        failing: Any = contextlib.nullcontext() if is_allowed else pytest.raises(ToolError)
+        with failing:
+            executor.measure(part, OneWindow())  # type: ignore[arg-type]
+
+    (result,) = executor.results(part)
+    assert "3 allocation events of this run were lost" in result.notes[0]
+    assert (part.folder / "results" / "77.MemtrackArtifact.msgpack").exists()

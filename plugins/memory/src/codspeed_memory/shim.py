@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Final
@@ -163,8 +162,3 @@ def _preloaded(launch: Launch, environment: Mapping[str, str]) -> Launch:
         raise ToolError(problem, hint="set XDG_CACHE_HOME to a folder with a plain name")
     value = f"{path}:{theirs}" if theirs else str(path)
     return attrs.evolve(launch, env={**launch.env, PRELOAD: value})
-
-
-def program_of(launch: Launch, search_path: str | None) -> str | None:
-    """Return the file that a launch executes."""
-    return shutil.which(launch.argv[0], path=search_path)

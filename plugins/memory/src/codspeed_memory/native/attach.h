@@ -84,8 +84,8 @@ static void chunks_of_former_image(uint32_t pid) {
   }
 }
 
-/* Of free-threaded CPython only: it has mimalloc inside, and refuses to start with another allocator
- * in PYTHONMALLOC. Weak: looking it up with dlsym would leave a message to free behind. */
+/* Of free-threaded CPython only: it has mimalloc inside, and refuses to start with another name in
+ * PYTHONMALLOC. Weak: looking it up with dlsym would leave a message behind for a later free. */
 extern char free_threaded __asm__("_Py_DecRefShared") __attribute__((weak));
 
 static int records_mappings;
