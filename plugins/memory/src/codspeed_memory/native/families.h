@@ -1,7 +1,7 @@
 /* Allocators with names of their own: C++ operators, jemalloc, mimalloc, tcmalloc.
  *
  * Part of the second shim only, which is preloaded when the program links such a library: to
- * interpose `operator new` is no harmless thing. libstdc++ may have come in by a local dlopen, where
+ * interpose `operator new` is no harmless thing. libstdc++ may come in by a local dlopen, where
  * RTLD_NEXT finds nothing; then malloc serves, as libstdc++ itself would have it. What these call
  * inside (new calls malloc) is not counted twice: the thread is `quiet` meanwhile.
  */
