@@ -77,7 +77,9 @@ def test_modes(mode: str, program: Path, measure: Any, cells: Any, tmp_path: Pat
 
     assert run.status == 0, run.log
     assert list(run.results) == BENCHMARKS
-    assert run.headline(BENCHMARKS[1]) > run.headline(BENCHMARKS[0]) > 0
+    assert all(run.headline(uri) > 0 for uri in BENCHMARKS)
+    if mode != "walltime":  # which a busy machine may turn around
+        assert run.headline(BENCHMARKS[1]) > run.headline(BENCHMARKS[0])
     cells.note(CLIENT, mode)
 
 

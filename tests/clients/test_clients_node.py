@@ -54,7 +54,7 @@ def test_tinybench(mode: str, node_project: Path, measure: Any, cells: Any) -> N
 
     assert run.status == 0, run.log
     assert sorted(run.results) == sorted(TINYBENCH)
-    if mode != "memory":  # what V8 allocates meanwhile has nothing to do with the benchmark
+    if mode == "simulation":  # time depends on the machine, memory on what V8 does meanwhile
         assert run.headline(TINYBENCH[1]) > run.headline(TINYBENCH[0]) > 0
     assert "missing required flags" not in run.log  # our `node` gave them
     cells.note(label("tinybench-plugin"), mode)
