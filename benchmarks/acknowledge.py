@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """What it costs an integration to be answered, beside a bare echo process in the same run.
 
 The client is the same in both cases: it sends AddMarker and waits for the answer. The server is
@@ -20,13 +19,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from codspeed.environment import read_system
 from codspeed.hooks.codec import Ack, IntegrationModeResponse, encode
 from codspeed.hooks.fifo import FifoPaths
 from codspeed.hooks.session import FifoSession
 from codspeed.model import IntegrationMode, Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLIENT = """
 import os, sys, time
@@ -42,6 +44,9 @@ for _ in range(int(sys.argv[3])):
 client.stop()
 open(sys.argv[4], "w").write(" ".join(map(str, times)))
 """
+
+
+Server: TypeAlias = "Callable[[tuple[str, ...], FifoPaths], None]"
 
 
 class Block(NamedTuple):
@@ -80,7 +85,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _block(server, paths: FifoPaths, frames: int) -> Block:
+def _block(server: Server, paths: FifoPaths, frames: int) -> Block:
     times_file = paths.ctl.with_name("times")
     client = [sys.executable, "-c", CLIENT]
     argv = (*client, str(paths.ctl), str(paths.ack), str(frames), str(times_file))

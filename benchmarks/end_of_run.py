@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """How long `codspeed run` takes after its child has ended: the wait nobody asked for.
 
 The child notes the time of its last action. Until the run's own log says that the child's end was

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """What exec-harness costs per round, beside hyperfine in the same run.
 
 Both run the same command equally often, turn by turn, so that both meet the same moods of the

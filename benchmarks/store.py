@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """How quick the local store is with a million results (the target: compare two runs in 50 ms).
 
 Fills an index run by run through the code that `codspeed run` uses, then measures what the verbs

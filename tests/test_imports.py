@@ -71,7 +71,8 @@ sys.exit("\\n".join(problems) or 0)
 
 # What ours import, and what these import late.
 LIBRARIES = (
-    "argparse asyncio multiprocessing.connection attr attrs bisect cattrs cattrs.preconf.json click concurrent.futures csv"
+    "argparse asyncio attr attrs bisect cattrs cattrs.preconf.json click concurrent.futures csv"
+    " multiprocessing.connection"
     " ctypes ctypes.util datetime email.message functools getpass gzip hashlib html http.server"
     " importlib.metadata inspect json logging logging.handlers lzma math msgpack multiprocessing"
     " pathlib platform platformdirs pty pytest queue random requests rich.console rich.live"

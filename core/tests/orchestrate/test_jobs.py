@@ -107,7 +107,11 @@ def measure(folder: Path, env: dict[str, str] | None = None, **request: Any) -> 
     (folder / "temp").mkdir(exist_ok=True)
     variables = dict(os.environ) if env is None else env
     reporter = request.pop("reporter", None) or FakeReporter()
-    usual = {"executors": ("steady",), "bundle_dir": folder / "bundles", "uploaders": ()}
+    usual: dict[str, Any] = {
+        "executors": ("steady",),
+        "bundle_dir": folder / "bundles",
+        "uploaders": (),
+    }
     return orchestrate.run(
         RunRequest(**(usual | request)),
         registry=Registry(),  # type: ignore[arg-type]
