@@ -156,7 +156,7 @@ def test_a_benchmark_that_raises_takes_no_other_with_it(
 
 
 @pytest.mark.parametrize("mode", ["walltime", pytest.param("memory", marks=whole_matrix)])
-def test_two_processes_that_write_at_once_are_refused_with_the_remedy(
+def test_two_processes_that_measure_at_once_are_refused_with_the_remedy(
     mode: str, workshop: Any, project: Any, measure: Any, cells: Any
 ) -> None:
     program = workshop.python("3.11", f"pytest-codspeed=={NEWEST}", "pytest-xdist")
@@ -165,9 +165,7 @@ def test_two_processes_that_write_at_once_are_refused_with_the_remedy(
 
     run = measure(project("python"), mode, *command)
 
-    if run.status == 0:
-        pytest.skip("this time the two processes did not meet in the pipe")
-    assert run.status in {1, 4}
+    assert run.status == 1
     assert "-n0" in run.log
     cells.note(f"pytest-codspeed {NEWEST} with pytest-xdist -n2", mode, "refused: run -n0")
 

@@ -72,6 +72,7 @@ class Table:
     min_clients: Mapping[str, str] = attrs.field(factory=dict)
     refuse: tuple[str, ...] = ()
     is_healthy: bool = True
+    clients: int = 1
     now: int = 0
     calls: list[str] = attrs.field(factory=list)
     warnings: list[str] = attrs.field(factory=list)
@@ -85,6 +86,7 @@ class Table:
             warn=self.warnings.append,
             min_protocol=self.min_protocol,
             min_clients=self.min_clients,
+            count_clients=lambda: self.clients,
         )
 
     def say(self, *commands: Command, at: int | None = None) -> list[Command]:
@@ -333,6 +335,23 @@ def test_last_introduction_wins_and_each_is_told() -> None:
 
     assert table.calls == ["integration a dev", "integration b 2"]
     assert table.conversation.finish()[0] == Integration("b", "2")
+
+
+@pytest.mark.parametrize(
+    ("name", "clients", "is_refused"),
+    [
+        pytest.param("pytest-codspeed", 2, True, id="pytest-xdist"),
+        pytest.param("pytest-codspeed", 1, False, id="one suite after the other"),
+        pytest.param("codspeed-node", 2, False, id="a worker per file"),
+    ],
+)
+def test_suites_side_by_side_are_refused(name: str, clients: int, *, is_refused: bool) -> None:
+    """Every worker of pytest-xdist introduces itself, and their windows would mix unseen."""
+    table = Table(clients=clients)
+    again = table.say(SetIntegration(name, "5.0.4"), SetIntegration(name, "5.0.4"))[1]
+
+    assert again == (Err() if is_refused else Ack())
+    assert (table.conversation.ended is not None) is is_refused
 
 
 @pytest.mark.parametrize("version", [0, 3])

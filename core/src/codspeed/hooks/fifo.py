@@ -129,22 +129,23 @@ def _refuse_served(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
     except OSError:
         return
-    problem = f"{path} is in use by {_reader(path)}"
+    reader = next(iter(holders(path)), None)
+    problem = f"{path} is in use by {'another process' if reader is None else f'process {reader}'}"
     raise LockedError(
         problem,
         hint="another benchmark runner, or a benchmark it left behind, is active; end it first",
     )
 
 
-def _reader(path: Path) -> str:
-    """Name a process that has the FIFO open, where /proc tells."""
+def holders(path: Path) -> list[int]:
+    """Return the processes that have the FIFO open, as far as /proc tells; takes milliseconds."""
     wanted = os.path.realpath(path)
-    with contextlib.suppress(OSError):
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if any(str(fd.readlink()) == wanted for fd in (process / "fd").iterdir()):
-                    return f"process {process.name}"
-    return "another process"
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(str(fd.readlink()) == wanted for fd in (process / "fd").iterdir()):
+                found.append(int(process.name))
+    return found
 
 
 def _remove_own(path: Path, inode: int) -> None:

@@ -21,7 +21,7 @@ import attrs
 
 from codspeed.errors import BenchmarkFailedError, CodspeedError, FramingError, ProtocolError
 from codspeed.hooks.codec import Decoder, Err, encode
-from codspeed.hooks.fifo import FifoPair, FifoPaths, opened
+from codspeed.hooks.fifo import FifoPair, FifoPaths, holders, opened
 from codspeed.hooks.state import ACK, Conversation
 from codspeed.launch.child import Child, spawn, suspend_with, terminal_for
 from codspeed.launch.privilege import elevated
@@ -126,6 +126,7 @@ class FifoSession:
                 min_protocol=self._min_protocol,
                 min_clients=self._min_clients,
                 warn=self._reporter.warning,
+                count_clients=lambda: len(holders(self._paths.ctl)) - 1,  # we have it open too
             )
             loop = _Loop(child, fifos, conversation, self._reporter)
             stack.enter_context(terminal_for(child))

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import attrs
 
-from codspeed.errors import CodspeedError
+from codspeed.errors import CodspeedError, ProtocolError
 from codspeed.hooks.codec import (
     Ack,
     AddMarker,
@@ -70,6 +70,10 @@ WINDOW_RULES: Final[Mapping[tuple[type[Command], bool], tuple[str, tuple[str, ..
     (StopProfiler, False): (STRAY_STOP, ()),
     (StopProfiler, True): ("", ("close",)),
 }
+
+# Integrations that introduce themselves once per run, unless something runs them side by side.
+# Others do so once per file or worker, one after the other.
+_SERIAL: Final = frozenset({"pytest-codspeed"})
 
 # What a mode is called in the sentences of a refusal.
 _PURPOSES: Final[Mapping[IntegrationMode, str]] = {
@@ -109,6 +113,7 @@ class Conversation:
         warn: Callable[[str], None],
         min_protocol: int = 0,
         min_clients: Mapping[str, str] | None = None,
+        count_clients: Callable[[], int] = lambda: 1,
     ) -> None:
         """Begin with no window open.
 
@@ -119,6 +124,7 @@ class Conversation:
             warn: Takes a sentence about a command out of place.
             min_protocol: Oldest protocol version served; 0 also serves clients without SetVersion.
             min_clients: Oldest version served, by name of integration; others are not checked.
+            count_clients: How many processes have the pipe open beside the runner; asked rarely.
 
         Raises:
             ValueError: If `min_protocol` is newer than the runner's newest version.
@@ -133,6 +139,7 @@ class Conversation:
         self._versions = RUNNER_VERSIONS.narrowed(min_protocol, self._purpose)
         self._needs_version = min_protocol > 0
         self._min_clients = min_clients or {}
+        self._count_clients = count_clients
         self._integration: Integration | None = None
         self._open: _Span | None = None
         self._closed: list[_Span] = []
@@ -241,6 +248,11 @@ class Conversation:
     # --- Who speaks, and how ---------------------------------------------------------------------
 
     def _integrate(self, command: SetIntegration) -> Command:
+        if self._integration is not None and command.name in _SERIAL and self._count_clients() > 1:
+            problem = (
+                f"several processes of {command.name} measure at once; their windows would mix"
+            )
+            raise ProtocolError(problem, hint="run the benchmarks serially (pytest-xdist: -n0)")
         self._integration = Integration(command.name, command.version)
         if self._needs_version:  # still: it introduced itself without SetVersion
             negotiate(0, self._versions, integration=self._speaker())
