@@ -1,0 +1,127 @@
+"""Write perf's pipe format (`perf.pipedata`): what `perf record -o -` writes, from our own ring.
+
+16 bytes of header, the attribute of the samples, then records, compressed as perf does it with
+`--compression-level`. Layouts: tools/perf/util/header.h and event.h of Linux.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAGIC: Final = struct.pack("<8sQ", b"PERFILE2", 16)
+_HEADER: Final = struct.Struct("<IHH")
+_COUNT: Final = struct.Struct("<Q")
+_LOST, _COMM, _FORK, _SAMPLE, _MMAP2, _LOST_SAMPLES = 2, 3, 7, 9, 10, 13
+_ATTRIBUTE, _FINISHED_ROUND, _FEATURE, _COMPRESSED = 64, 68, 80, 81
+_COMPRESSION: Final = 27  # HEADER_COMPRESSED: version, type (1 is zstd), level, ratio, buffer bytes
+
+# In samples of perf_event.SAMPLE_TYPE, behind header, ip, pid, tid and time: registers, then the
+# stack.
+_REGISTERS_AT: Final = 32
+_LEVEL: Final = 1
+# Each compressed record is a part of one stream. perf unpacks it into a buffer of a fixed size.
+_SLICE_BYTES: Final = 1 << 20
+_UNPACKED_BYTES: Final = 8 << 20
+_PAYLOAD_BYTES: Final = 65_528
+
+
+class PipeWriter:
+    """A perf.pipedata that grows.
+
+    Attributes:
+        samples: How many were written.
+        lost: How many records the kernel could not write, because the ring was full.
+        pids: Every process that was named by a record of what it mapped or who it is.
+    """
+
+    def __init__(self, file: BinaryIO, attribute: bytes) -> None:
+        """Write the beginning.
+
+        Args:
+            file: Unbuffered or not; it is the caller's to close.
+            attribute: perf_event_attr of the sampling event.
+
+        Raises:
+            OSError: If the file can't be written.
+        """
+        self.samples = 0
+        self.lost = 0
+        self.pids: set[int] = set()
+        self._file = file
+        self._registers = struct.unpack_from("<Q", attribute, 80)[0].bit_count()
+        self._stream: Any = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+        file.write(_MAGIC)
+        file.write(_record(_ATTRIBUTE, attribute + _COUNT.pack(0)))
+        compression = struct.pack("<QIIIII4x", _COMPRESSION, 1, 1, _LEVEL, 1, _UNPACKED_BYTES)
+        file.write(_record(_FEATURE, compression))
+
+    def write(self, records: bytes) -> None:
+        """Append whole records as they came out of a ring.
+
+        Raises:
+            OSError: If the file can't be written.
+        """
+        pieces = b"".join(self._trimmed(memoryview(records)))
+        for start in range(0, len(pieces), _SLICE_BYTES):
+            packed = self._stream.compress(pieces[start : start + _SLICE_BYTES])
+            packed += self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            for offset in range(0, len(packed), _PAYLOAD_BYTES):
+                self._file.write(_record(_COMPRESSED, packed[offset : offset + _PAYLOAD_BYTES]))
+
+    def finish_round(self) -> None:
+        """Say that every ring was drained: what is older than the round before is in order."""
+        self._file.write(_record(_FINISHED_ROUND, b""))
+
+    def _trimmed(self, records: memoryview) -> Iterator[bytes | memoryview]:
+        """Yield what is to be stored, and count.
+
+        A sample has room for the largest stack that was asked for. What lies above the end of the
+        real one is left over from earlier records, and is left out.
+        """
+        offset = 0
+        while offset + _HEADER.size <= len(records):
+            kind, _misc, size = _HEADER.unpack_from(records, offset)
+            if size < _HEADER.size:
+                break  # never from a kernel; a loop without end would be worse than a loss
+            record = records[offset : offset + size]
+            offset += size
+            if kind == _SAMPLE:
+                self.samples += 1
+                yield from self._sample(record)
+            else:
+                self._note(kind, record)
+                yield record
+
+    def _note(self, kind: int, record: memoryview) -> None:
+        if kind in {_COMM, _MMAP2, _FORK}:
+            self.pids.add(struct.unpack_from("<I", record, 8)[0])
+        elif kind == _LOST:
+            self.lost += _COUNT.unpack_from(record, 16)[0]
+        elif kind == _LOST_SAMPLES:
+            self.lost += _COUNT.unpack_from(record, 8)[0]
+
+    def _sample(self, record: memoryview) -> Iterator[bytes | memoryview]:
+        """Yield the pieces of a sample without the unused end of its stack."""
+        has_registers = _COUNT.unpack_from(record, _REGISTERS_AT)[0] != 0
+        at = _REGISTERS_AT + 8 + (8 * self._registers if has_registers else 0)
+        room = _COUNT.unpack_from(record, at)[0]
+        if room == 0:
+            yield record
+            return
+        used = min(-(-_COUNT.unpack_from(record, at + 8 + room)[0] // 8) * 8, room)
+        kind, misc, size = _HEADER.unpack_from(record)
+        yield _HEADER.pack(kind, misc, size - room + used)
+        yield record[_HEADER.size : at]
+        yield _COUNT.pack(used)
+        yield record[at + 8 : at + 8 + used]
+        yield record[at + 8 + room :]
+
+
+def _record(kind: int, payload: bytes) -> bytes:
+    return _HEADER.pack(kind, 0, _HEADER.size + len(payload)) + payload
