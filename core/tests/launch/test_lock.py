@@ -255,3 +255,17 @@ def test_two_users_share_a_lock_in_a_sticky_folder(
     assert one_said == "held"
     assert refused.startswith(f"test is held by process {one.pid} of user ")
     assert said(holder(temp=guarded_folder, uid=second)) == "held"
+
+
+@pytest.mark.tool
+def test_a_lock_file_that_only_its_owner_may_write_holds_others_too(
+    holder: Callable[..., subprocess.Popen[str]], guarded_folder: Path
+) -> None:
+    """As flock(1) of util-linux leaves it."""
+    path = lock_path("test", guarded_folder)
+    path.touch(mode=0o644)
+    one = holder(temp=guarded_folder, uid=NOBODY)
+    one_said = said(one)
+
+    assert one_said == "held"
+    assert said(holder(temp=guarded_folder, uid=0)).startswith("test is held by ")

@@ -71,10 +71,10 @@ def test_queue_time_is_known() -> None:
 
 @pytest.mark.process
 def test_the_largest_resident_set_is_the_commands() -> None:
-    found = _run(sys.executable, "-c", "x = b'x' * 300_000_000")
+    size = max_rss_floor() + 100_000_000  # what pytest holds hides smaller commands
+    found = _run(sys.executable, "-c", f"x = b'x' * {size}")
 
-    assert found.max_rss_bytes > 300_000_000
-    assert found.max_rss_bytes > max_rss_floor()
+    assert found.max_rss_bytes > size
 
 
 @pytest.mark.process

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _RETRY_S: Final = 0.05
 # O_NOFOLLOW: the folder is writable for all, and a symbolic link there is nobody's friend.
-_FLAGS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_SAFELY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def lock_path(resource: str, temp: Path) -> Path:
@@ -97,9 +97,9 @@ def _open(path: Path) -> int:
     try:
         for _attempt in range(100):
             with contextlib.suppress(FileNotFoundError):
-                return os.open(path, _FLAGS)
+                return _open_existing(path)
             with contextlib.suppress(FileExistsError):
-                fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+                fd = os.open(path, os.O_RDWR | _SAFELY | os.O_CREAT | os.O_EXCL, 0o666)
                 os.fchmod(fd, 0o666)  # whatever the umask: any user may be next
                 return fd
     except OSError as failure:
@@ -107,6 +107,14 @@ def _open(path: Path) -> int:
         raise LockedError(problem, hint="remove it if it is not a codspeed lock") from failure
     problem = f"the lock file {path} appears and disappears"
     raise LockedError(problem, hint="something cleans the temporary folder; try again")
+
+
+def _open_existing(path: Path) -> int:
+    """Open to write, so that we can sign; a file that only its owner may write can be locked too."""
+    try:
+        return os.open(path, os.O_RDWR | _SAFELY)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | _SAFELY)
 
 
 def _sign(fd: int) -> None:
