@@ -1,7 +1,9 @@
 """How much faster `--jobs 2` is on a suite of 20 benchmarks, and what the split does to counters.
 
-Runs of one and of several jobs take turns, so that load of the machine meets both. Target: at
-least 1.7 times as fast with two jobs on two free cores.
+Runs of one and of several jobs take turns, so that load of the machine meets both. Beside them
+stands what the machine itself gives: how much more two loops get done at once than one alone. On
+two free cores that is 2; cores that share hardware or are busy give less. Target: at least 1.7
+times as fast with two jobs on two free cores.
 
     python benchmarks/jobs.py [--jobs 2] [--rounds 3] [--python PYTHON-WITH-PYTEST-CODSPEED]
 """
@@ -11,6 +13,8 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +24,8 @@ import simulated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_LOOP = "for number in range(40_000_000): number * number"
 
 
 def main() -> None:
@@ -41,10 +47,25 @@ def main() -> None:
             ratios.append(times[1] / times[options.jobs])
             print(
                 f"1 job {times[1]:6.1f} s, {options.jobs} jobs {times[options.jobs]:6.1f} s:"
-                f" {ratios[-1]:.2f} times as fast (load {os.getloadavg()[0]:.1f})"
+                f" {ratios[-1]:.2f} times as fast; bare loops {_capacity(options.jobs):.2f}"
+                f" (load {os.getloadavg()[0]:.1f})",
+                flush=True,
             )
         print(f"median {statistics.median(ratios):.2f}")
         _compare(runs[1], runs[options.jobs])
+
+
+def _capacity(count: int) -> float:
+    """Return how many times as much `count` loops get done at once as one alone."""
+    return count * _loops(1) / _loops(count)
+
+
+def _loops(count: int) -> float:
+    began = time.perf_counter()
+    loops = [subprocess.Popen([sys.executable, "-c", _LOOP]) for _ in range(count)]
+    for loop in loops:
+        loop.wait()
+    return time.perf_counter() - began
 
 
 def _options() -> argparse.Namespace:

@@ -94,37 +94,39 @@ def _tokens() -> int:
     return sum(1 for _ in tokenize.generate_tokens(StringIO(SOURCE).readline))
 
 
-WORK: dict[str, Callable[[], Any]] = {
-    "fib": lambda: _fib(19),
-    "json": lambda: json.loads(json.dumps(RECORDS)),
-    "pickle": lambda: [pickle.loads(pickle.dumps(RECORDS)) for _ in range(6)],  # noqa: S301
-    "deepcopy": lambda: copy.deepcopy(RECORDS[:150]),
-    "regex": lambda: re.sub(r"(\w) (\w)", r"\2-\1", TEXT),
-    "parse": lambda: ast.dump(ast.parse(SOURCE)),
-    "compile": lambda: compile(SOURCE, "source", "exec"),
-    "tokens": _tokens,
-    "sort": lambda: sorted(RECORDS * 12, key=lambda record: (record["tags"], -record["id"])),
-    "sieve": lambda: [_sieve(60_000) for _ in range(4)],
-    "words": _count_words,
-    "heap": _heap,
-    "fractions": lambda: sum(fractions.Fraction(1, i) for i in range(1, 160)),
-    "decimal": lambda: sum(decimal.Decimal(i).sqrt() for i in range(4_000)),
-    "statistics": lambda: [statistics.stdev(range(i, i + 60)) for i in range(40)],
-    "diff": lambda: list(difflib.ndiff(TEXT[:400].split(), TEXT[200:600].split())),
-    "permutations": lambda: sum(each[0] for each in itertools.permutations(range(8))),
-    "memoised": _memoised,
-    "format": _format,
+# How often each is done, so that all cost about 100 million instructions, and how.
+WORK: dict[str, tuple[int, Callable[[], Any]]] = {
+    "fib": (8, lambda: _fib(19)),
+    "json": (14, lambda: json.loads(json.dumps(RECORDS))),
+    "pickle": (6, lambda: [pickle.loads(pickle.dumps(RECORDS)) for _ in range(6)]),  # noqa: S301
+    "deepcopy": (15, lambda: copy.deepcopy(RECORDS[:150])),
+    "regex": (17, lambda: re.sub(r"(\w) (\w)", r"\2-\1", TEXT)),
+    "parse": (3, lambda: ast.dump(ast.parse(SOURCE))),
+    "compile": (7, lambda: compile(SOURCE, "source", "exec")),
+    "tokens": (7, _tokens),
+    "sort": (4, lambda: sorted(RECORDS * 12, key=lambda record: (record["tags"], -record["id"]))),
+    "sieve": (4, lambda: [_sieve(60_000) for _ in range(4)]),
+    "words": (2, _count_words),
+    "heap": (4, _heap),
+    "fractions": (40, lambda: sum(fractions.Fraction(1, i) for i in range(1, 160))),
+    "decimal": (1, lambda: sum(decimal.Decimal(i).sqrt() for i in range(4_000))),
+    "statistics": (7, lambda: [statistics.stdev(range(i, i + 60)) for i in range(40)]),
+    "diff": (2, lambda: list(difflib.ndiff(TEXT[:220].split(), TEXT[110:330].split()))),
+    "permutations": (3, lambda: sum(each[0] for each in itertools.permutations(range(8)))),
+    "memoised": (11, _memoised),
+    "format": (2, _format),
 }
 
 
 @pytest.mark.parametrize("name", WORK)
 def test_stdlib(benchmark: Callable[[Callable[[], Any]], Any], name: str) -> None:
-    """Measure one kind of work, four times so that it outweighs starting pytest."""
-    benchmark(lambda: [WORK[name]() for _ in range(4)])
+    """Measure one kind of work, often enough to outweigh starting pytest."""
+    times, work = WORK[name]
+    benchmark(lambda: [work() for _ in range(times)])
 
 
 def test_bytes(benchmark: Callable[[Callable[[], Any]], Any]) -> None:
     """Measure what is done in C: hashing, packing and encoding."""
-    data = TEXT.encode() * 60
+    data = TEXT.encode() * 160
 
     benchmark(lambda: (hashlib.sha256(data), base64.b64encode(zlib.compress(data))))
