@@ -110,7 +110,7 @@ def _open(path: Path) -> int:
 
 
 def _open_existing(path: Path) -> int:
-    """Open to write, so that we can sign; a file that only its owner may write can be locked too."""
+    """Open to write, so that we can sign; what only its owner may write can be locked too."""
     try:
         return os.open(path, os.O_RDWR | _SAFELY)
     except PermissionError:
