@@ -30,6 +30,7 @@ class Options:
     speed: int = option(3, parse="int", env="FAKE_SPEED", help="How fast.")
     loud: bool = option(False, style=OptionStyle.OPTIONAL_BOOL)
     shelf: str = option("", verbs=("polish", "run"))
+    town: str = option("", env="FAKE_TOWN", is_global=True)
 
 @attrs.frozen
 class Bounds:
@@ -41,6 +42,8 @@ def build(app):
     @click.argument("words", nargs=-1)
     def polish(shine, words):
         app.write(f"{shine} {words} {app.option('shelf')} {app.option('profile')}")
+        if app.option("town"):
+            app.write(app.option("town"))
     return polish
 
 executor = ExecutorDescriptor(
@@ -322,6 +325,43 @@ def test_a_verb_of_a_plugin_gets_its_options_and_the_global_ones(capsys: Told) -
     assert capsys.readouterr().out == "True ('a', 'b') high p\n"
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["--town x run -- true", "run --town x -- true", "run --town=x -- true", "--town=x r -- true"],
+)
+def test_global_options_of_plugins_stand_before_or_after_a_verb(
+    requests: list[RunRequest], monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("FAKE_TOWN", "not this one")
+
+    assert main(["--executor", "fake", *line.split()]) == 0
+    assert requests[0].plugin_options["town"] == "x"
+
+
+def test_a_variable_stands_in_for_a_global_option_of_a_plugin(
+    requests: list[RunRequest], monkeypatch: pytest.MonkeyPatch, capsys: Told
+) -> None:
+    monkeypatch.setenv("FAKE_TOWN", "y")
+
+    assert main(["run", "-m", "fk", "true"]) == 0
+    assert main(["polish"]) == 0
+    assert requests[0].plugin_options["town"] == "y"
+    assert capsys.readouterr().out.endswith("\ny\n")
+
+
+def test_every_verb_takes_global_options_of_plugins(capsys: Told) -> None:
+    assert main(["--town", "x", "polish", "word"]) == 0
+    assert main(["polish", "--town", "z"]) == 0
+    assert main(["show", "--town", "x"]) == 0
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "False ('word',)  None",
+        "x",
+        "False ()  None",
+        "z",
+    ]
+    assert "needs a value" in _fails(capsys, "polish", "--town")
+
+
 def test_help_of_a_plugin_s_verb_shows_the_options_that_core_reads(capsys: Told) -> None:
     assert main(["polish", "--help"]) == 0
     shown = capsys.readouterr().out
@@ -343,7 +383,7 @@ def test_plugins_list_as_json(capsys: Told) -> None:
 
 def test_plugins_show_and_its_unknown(capsys: Told) -> None:
     assert main(["plugins", "show", "acme-fake:fake"]) == 0
-    assert "options: ['--speed', '--loud', '--shelf']" in capsys.readouterr().out
+    assert "options: ['--speed', '--loud', '--shelf', '--town']" in capsys.readouterr().out
     assert "did you mean 'fake'?" in _fails(capsys, "plugins", "show", "fakee")
 
 

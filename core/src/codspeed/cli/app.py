@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from codspeed.cli import options as core_options
+from codspeed.cli.contract import extract, settle
 from codspeed.cli.settings import Settings
 from codspeed.errors import ConfigError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from codspeed.protocols import Executor
     from codspeed.registry import Registry
 
+_ROOT_ONLY: Final = frozenset({"--help", "--version"})
+
 
 class App:
     """The object of every click context, and what a verb of a plugin is built with (`CommandApp`).
@@ -38,7 +41,27 @@ class App:
         self.given: dict[str, Setting] = {}
         self.settings = Settings((), {})
 
+    def take_globals(self, words: Sequence[str]) -> list[str]:
+        """Read the options that stand before or after the verb; return the other words.
+
+        Those of plugins are read only if an option is left: help and version import no plugin.
+
+        Raises:
+            UsageError: If a value is missing or not allowed.
+        """
+        self.given, rest = extract(words, core_options.GLOBAL, self.env)
+        before = rest[: rest.index("--")] if "--" in rest else rest
+        if any(word.startswith("--") for word in before if word not in _ROOT_ONLY):
+            given, rest = extract(rest, self.global_options, self.env)
+            self.given |= given
+        return rest
+
     # --- What there is
+
+    @functools.cached_property
+    def global_options(self) -> list[Option]:
+        """Return the options that plugins contribute to every verb."""
+        return core_options.global_of_plugins(self.registry)
 
     @functools.cached_property
     def registry(self) -> Registry:
@@ -107,8 +130,8 @@ class App:
 
     def settle(self, options: Iterable[Option], given: Mapping[str, Setting]) -> Settings:
         """Resolve a verb's options; from now on `option` answers with them."""
-        known = (*core_options.GLOBAL, *options)
-        everything = {**self.given, **given}
+        known = (*core_options.GLOBAL, *self.global_options, *options)
+        everything = {**settle({}, self.global_options, self.env), **self.given, **given}
         self.settings = Settings(known, everything, self.project, self._lenient_profile)
         return self.settings
 

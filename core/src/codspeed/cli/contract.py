@@ -160,7 +160,8 @@ class ContractCommand(click.Command):
             ctx.exit()
         found, words, _ = scan(args, [*(option.rule for option in options), _HELP])
         self._check_words(words)
-        ctx.params = {"given": settle(found, options, ctx.obj.env), "words": words}
+        given = settle(found, options, ctx.obj.env)
+        ctx.params = {"given": _taken(options, ctx.obj.given) | given, "words": words}
         return []
 
     def _check_words(self, words: Sequence[str]) -> None:
@@ -174,6 +175,12 @@ class ContractCommand(click.Command):
 
     def _call(self, given: Mapping[str, Setting], words: Sequence[str]) -> int | None:
         return self._action(click.get_current_context().obj, given, words)
+
+
+def _taken(options: Iterable[Option], globals_: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return flags that were read as global ones, but mean this verb's own options of that name."""
+    names = {option.name for option in options} & set(globals_)
+    return {name: globals_[name] for name in names if globals_[name].origin == "flag"}
 
 
 def _asks_for_help(args: Sequence[str]) -> bool:

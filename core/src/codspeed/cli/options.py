@@ -128,7 +128,16 @@ def of_plugins(registry: Registry, verb: str) -> list[Option]:
     return [
         from_spec(name, spec, default, plugin.distribution)
         for name, (spec, default, plugin) in registry.options().items()
-        if verb in (spec.verbs or _usual_verbs(plugin))
+        if not spec.is_global and verb in (spec.verbs or _usual_verbs(plugin))
+    ]
+
+
+def global_of_plugins(registry: Registry) -> list[Option]:
+    """Return what plugins contribute to every verb."""
+    return [
+        from_spec(name, spec, default, plugin.distribution)
+        for name, (spec, default, plugin) in registry.options().items()
+        if spec.is_global
     ]
 
 

@@ -161,7 +161,7 @@ def run(argv: list[str]) -> int:
 
 def _dispatch(app: App, argv: list[str]) -> int:
     words = [*argv[1:], "--help"] if argv[:1] == ["help"] else argv
-    app.given, rest = extract(words, GLOBAL, app.env)
+    rest = app.take_globals(words)
     if not rest and "_CODSPEED_COMPLETE" not in app.env:
         problem = "no command given"
         raise UsageError(problem, hint="see `codspeed --help`")
@@ -190,7 +190,7 @@ def _dispatch(app: App, argv: list[str]) -> int:
 
 def _flags(words: list[str], app: App) -> list[str]:
     """Return the flags of the verb in `words`, for a suggestion."""
-    options: list[Option] = list(GLOBAL)
+    options: list[Option] = [*GLOBAL, *app.global_options]
     root = build()
     context = click.Context(root, obj=app)
     command = root.get_command(context, words[0])

@@ -37,6 +37,7 @@ class OptionSpec:
         hidden: Left out of the help.
         short: One letter, or empty.
         verbs: Verbs that take it; empty for run and exec.
+        is_global: Every verb takes it, before and after its name; `verbs` says nothing then.
         secret: Never shown: not in a repr, not by `codspeed config show`.
         profile: Field of the user's profile that holds if flag and variable say nothing; or empty.
         in_file: Whether codspeed.yml may set it. Not for what decides where a secret goes: whoever
@@ -55,6 +56,7 @@ class OptionSpec:
     secret: bool = False
     profile: str = ""
     in_file: bool = True
+    is_global: bool = False
 
 
 def option(default: Any, **spec: Any) -> Any:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from codspeed_service.uploader import ServiceUploader
 
 _UPLOADS: Final = ("run", "exec", "upload")
-_EVERYWHERE: Final = (*_UPLOADS, "auth")
 # What --provider takes, in any case (spec/cli-upload.md 1.4) -> its name on the service.
 PROVIDERS: Final = {"github": "GITHUB", "gh": "GITHUB", "gitlab": "GITLAB", "gl": "GITLAB"}
 
@@ -43,7 +42,7 @@ class AccountOptions:
         secret=True,
         profile="token",
         in_file=False,
-        verbs=_EVERYWHERE,
+        is_global=True,
     )
     api_url: str | None = option(
         None,
@@ -53,7 +52,7 @@ class AccountOptions:
         metavar="URL",
         profile="api_url",
         in_file=False,
-        verbs=_EVERYWHERE,
+        is_global=True,
     )
 
 
