@@ -104,6 +104,7 @@ class Elf:
     interpreter: str
     needed: tuple[str, ...]
     is_static: bool
+    _image: bytes | None = attrs.field(default=None, repr=False)
 
     def section(self, name: str) -> Section | None:
         """Return the first section of this name."""
@@ -115,6 +116,22 @@ class Elf:
             if segment.kind == _PT_LOAD and 0 <= offset - segment.offset < segment.file_size:
                 return segment.address + offset - segment.offset
         return None
+
+    def contents(self, name: str) -> bytes:
+        """Return the bytes of the first section of this name; none if the file does not hold it.
+
+        Raises:
+            ElfError: If it is damaged, or the file is gone or was replaced meanwhile.
+        """
+        section = self.section(name)
+        return b"" if section is None else self.data(section)
+
+    def data(self, section: Section) -> bytes:
+        """Return the bytes of a section; none if the file does not hold it. Raises likewise."""
+        if section.kind == _SHT_NOBITS:
+            return b""
+        with _opened(self) as file:
+            return file.bytes_at(section.offset, section.size, section.name)
 
     def functions(self) -> tuple[Symbol, ...]:
         """Return the functions of `.symtab` and `.dynsym`, sorted by address, each once.
@@ -141,6 +158,19 @@ def read(path: Path) -> Elf:
     return _read(path, status.st_mtime_ns, status.st_size)
 
 
+def parse(image: bytes, name: str) -> Elf:
+    """Read the headers of a file that is in memory, such as the kernel's vdso.
+
+    Args:
+        name: What messages call it.
+
+    Raises:
+        ElfError: If it is no 64-bit little-endian ELF file, or is damaged.
+    """
+    with _Image(Path(name), image) as file:
+        return attrs.evolve(_parse(file), image=image)
+
+
 @functools.lru_cache(maxsize=_CACHED_FILES)
 def _read(path: Path, _mtime_ns: int, _size: int) -> Elf:
     with _File(path) as file:
@@ -150,7 +180,7 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> Elf:
 @functools.lru_cache(maxsize=_CACHED_FILES)
 def _functions(elf: Elf) -> tuple[Symbol, ...]:
     found: dict[tuple[int, int, str], None] = {}  # in order: aliases come in that of the tables
-    with _File(elf.path) as file:
+    with _opened(elf) as file:
         for section in elf.sections:
             if section.kind in {_SHT_SYMTAB, _SHT_DYNSYM}:
                 found |= dict.fromkeys(_symbols(file, elf.sections, section))
@@ -193,6 +223,30 @@ class _File:
         """Raise the error that says what is damaged."""
         problem = f"{self.path} is damaged: {why}"
         raise ElfError(problem, hint="build or install it again") from cause
+
+
+class _Image(_File):
+    """The same, of bytes in memory."""
+
+    def __init__(self, path: Path, image: bytes) -> None:
+        super().__init__(path)
+        self._image = image
+
+    def __enter__(self) -> Self:
+        self.size = len(self._image)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def bytes_at(self, offset: int, size: int, what: str) -> bytes:
+        if offset < 0 or size < 0 or offset + size > self.size:
+            self.fail(f"{what} lies outside of the file")
+        return self._image[offset : offset + size]
+
+
+def _opened(elf: Elf) -> _File:
+    return _File(elf.path) if elf._image is None else _Image(elf.path, elf._image)  # noqa: SLF001 - of this module
 
 
 def _parse(file: _File) -> Elf:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import heapq
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import attrs
 
@@ -38,6 +38,11 @@ class PerfMap:
     def _index(self) -> tuple[int, ...]:
         return tuple(each.start for each in self.ranges)
 
+    @classmethod
+    def of(cls, written: Iterable[Range]) -> Self:
+        """Return the map of ranges of which, where they overlap, the last one holds."""
+        return cls(tuple(_disjoint(list(written))))
+
     def name_of(self, address: int) -> str | None:
         """Return what the code at an address is called; None if no line covers it."""
         index = bisect.bisect_right(self._starts, address) - 1
@@ -60,7 +65,7 @@ def parse(data: bytes) -> PerfMap:
 
     The last line may be half there: the process writes it while it runs.
     """
-    return PerfMap(tuple(_disjoint(list(_lines(data)))))
+    return PerfMap.of(_lines(data))
 
 
 def _lines(data: bytes) -> Iterator[Range]:

@@ -1,0 +1,67 @@
+"""Names of generated code: which file tells them for a process, and what frames they become."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePath
+from typing import Final
+
+from codspeed.model import Frame
+from codspeed_native import jitdump, perf_map
+from codspeed_native.perf_map import PerfMap, Range
+
+# Program and library of CPython, also of free-threaded and debug builds, and of Node.
+_RUNTIME: Final = re.compile(
+    r"libpython\d[\w.]*\.so[\d.]*|python(?:\d+(?:\.\d+)?[a-z]*)?(?:-dbg)?"
+    r"|libnode\.so[\d.]*|node(?:js)?"
+)
+# CPython's perf trampoline (Python/perf_trampoline.c): py::QUALNAME:FILE
+_PYTHON: Final = re.compile(r"py::(?P<function>.*?):(?P<file>[^:]*)")
+# V8's --perf-basic-prof (src/logging/log.cc): TAG:MARK NAME FILE:LINE:COLUMN
+_JAVASCRIPT: Final = re.compile(
+    r"(?:JS|LazyCompile|Function|Script|Eval):[~*^+]*(?P<function>\S*) (?P<place>.*?)"
+    r"(?P<line>:\d+)?(?::\d+)?"
+)
+
+# Who writes maps knows no other place, whatever TMPDIR says.
+_SHARED: Final = Path("/tmp")  # noqa: S108
+
+
+def read(pid: int, folder: Path | None = None) -> PerfMap:
+    """Return the names of a process's generated code: of its perf map and of its jitdump.
+
+    Args:
+        folder: Where both lie; the shared temp folder by default.
+    """
+    where = folder if folder is not None else _SHARED
+    names = perf_map.read(where / f"perf-{pid}.map")
+    try:
+        loads = jitdump.read(where / f"jit-{pid}.dump")
+    except jitdump.JitdumpError:
+        return names  # few processes have one; names are an extra
+    made = [Range(load.address, load.address + load.size, load.name) for load in loads if load.size]
+    return PerfMap.of([*names.ranges, *made])
+
+
+def frame(name: str, *, base: str = "") -> Frame:
+    """Return the frame for a name of generated code.
+
+    Args:
+        base: Paths of Python and JavaScript files below this folder are shown relative to it.
+    """
+    if python := _PYTHON.fullmatch(name):
+        return Frame(python["function"], kind="python", location=_relative(python["file"], base))
+    if script := _JAVASCRIPT.fullmatch(name):
+        place = _relative(script["place"].removeprefix("file://"), base) + (script["line"] or "")
+        function = script["function"] or "(anonymous)"
+        return Frame(function, kind="javascript", location=place)
+    return Frame(name, kind="jit")
+
+
+def is_runtime(module: str) -> bool:
+    """Whether an object file is an interpreter: its functions are not what the user wrote."""
+    return _RUNTIME.fullmatch(PurePath(module).name) is not None
+
+
+def _relative(file: str, base: str) -> str:
+    return file.removeprefix(f"{base.rstrip('/')}/") if base else file

@@ -1,0 +1,369 @@
+"""Walk from a sample's registers and stack to the root of its thread.
+
+What an address means for the walk is worked out once (`cfi`) and kept: per file, so that short
+processes that run the same program share it, and per space. A step then is a look-up and two reads.
+No file but those that were mapped is read; no process is looked at.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from codspeed_native import architecture as known
+from codspeed_native import cfi
+from codspeed_native.cfi import CfiError, Row
+from codspeed_native.cfi_expression import evaluate
+from codspeed_native.elf import ElfError
+from codspeed_native.perf_records import CONTEXT_KERNEL, CONTEXT_MAX, CONTEXT_USER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from codspeed_native.address_space import AddressSpaces, Space
+    from codspeed_native.architecture import Architecture
+    from codspeed_native.perf_records import Sample
+
+LIMIT: Final = 1_024  # frames; pytest's stacks have up to 500
+
+_MASK: Final = 2**64 - 1
+_KERNEL: Final = 1 << 63
+
+# Kinds of steps: CFA from the stack pointer, from the frame pointer, from anything else; the
+# outermost frame; no information.
+_FROM_SP: Final = 0
+_FROM_FP: Final = 1
+_SLOW: Final = 2
+_OUTERMOST: Final = 3
+_UNKNOWN: Final = 4
+
+# kind, CFA's offset, where the frame pointer was saved (None: it was not), the return address
+# likewise (None: it is in the link register), the row this was made of.
+_Step = tuple[int, int, int | None, int | None, Row | None]
+_NO_STEP: Final[_Step] = (_UNKNOWN, 0, None, None, None)
+
+
+class End(enum.Enum):
+    """Why a chain ends.
+
+    ROOT: at the start of the thread. CUT: the dump of the stack ends. LOST: nobody says how to go
+    on from there. LIMIT: it is too long.
+    """
+
+    ROOT = "root"
+    CUT = "cut"
+    LOST = "lost"
+    LIMIT = "limit"
+
+
+class Chain(NamedTuple):
+    """Addresses from the leaf to the root, kernel first; callers' are those of their calls."""
+
+    space: Space
+    addresses: tuple[int, ...]
+    end: End
+
+
+class _Full(NamedTuple):
+    """All registers that are known in one frame, by DWARF number."""
+
+    address: int
+    registers: dict[int, int]
+
+
+class Unwinder:
+    """Makes chains of samples.
+
+    Args:
+        spaces: Fed by the caller, in order of time with the samples.
+        architecture: Of the recording; this machine's by default.
+        registers_mask: sample_regs_user of the recording; all registers by default.
+    """
+
+    def __init__(
+        self,
+        spaces: AddressSpaces,
+        architecture: Architecture | None = None,
+        registers_mask: int | None = None,
+    ) -> None:
+        self._spaces = spaces
+        self._arch = arch = architecture or known.own()
+        mask = arch.mask if registers_mask is None else registers_mask
+        self._positions = arch.positions(mask)
+        below = (1 << arch.program_counter) - 1
+        self._pc_at = (mask & below).bit_count()
+        self._sp_at = self._positions[arch.stack_pointer]
+        self._fp_at = self._positions[arch.frame_pointer]
+        self._link_at = self._positions[arch.return_address] if arch.link else self._sp_at
+
+    def chain(self, sample: Sample) -> Chain:
+        """Return the chain of a sample, in the space its process has now.
+
+        Without a copy of the stack, the chain that the kernel found is taken.
+        """
+        space = self._spaces.space(sample.pid)
+        inside, outside = _split(sample)
+        if sample.abi == 2 and len(sample.stack) >= 8:
+            outside, end = self.walk(space, sample.registers, sample.stack)
+        else:
+            end = End.ROOT if outside or not sample.abi else End.CUT
+            if not outside and sample.abi == 2:
+                outside = (sample.registers[self._pc_at],)
+        return Chain(space, inside + outside if inside else outside, end)
+
+    # One long function: it makes a million steps a second, a call for each would halve that.
+    def walk(  # noqa: C901, PLR0911, PLR0912, PLR0915
+        self, space: Space, registers: Sequence[int], stack: memoryview
+    ) -> tuple[tuple[int, ...], End]:
+        """Return user addresses from leaf to root, and why they end.
+
+        Args:
+            registers: In the order of the mask.
+            stack: Bytes from the stack pointer upwards.
+        """
+        words = stack[: len(stack) & ~7].cast("B").cast("Q")
+        size = len(words) * 8
+        base = sp = registers[self._sp_at]
+        fp = registers[self._fp_at]
+        link: int | None = registers[self._link_at] if self._arch.link else None
+        address_mask = self._arch.address_mask
+        pc = registers[self._pc_at]
+        addresses = [pc]
+        steps: dict[int, _Step] = space.rules
+        full: _Full | None = None
+        full_at = 0  # the frame that `full` is of
+        while len(addresses) < LIMIT:
+            step = steps.get(pc)
+            if step is None:
+                step = self._step(space, pc)
+            kind, cfa_offset, fp_offset, ra_offset, row = step
+            if kind == _UNKNOWN:
+                row = self._guess(space, pc, (sp, fp, base), words)
+                if row is None:
+                    return tuple(addresses), End.LOST
+                kind, cfa_offset, fp_offset, ra_offset, row = self._compiled(row)
+            if kind == _FROM_SP:
+                cfa = sp + cfa_offset
+            elif kind == _FROM_FP:
+                cfa = fp + cfa_offset
+            elif kind == _OUTERMOST:
+                return tuple(addresses), End.ROOT
+            else:
+                # Needs registers that are not followed here: follow all of them up to this frame.
+                if full is None:
+                    values = {d: registers[i] for d, i in self._positions.items()}
+                    full = _Full(addresses[0], values)
+                full = self._replay(space, full, addresses[full_at:], words, base)
+                if full is None or row is None:
+                    return tuple(addresses), End.LOST
+                caller, end = self._full_step(row, full, words, base)
+                if caller is None:
+                    return tuple(addresses), end
+                full, full_at = caller, len(addresses)
+                pc = full.address
+                sp = full.registers[self._arch.stack_pointer]
+                fp = full.registers.get(self._arch.frame_pointer, 0)
+                link = full.registers.get(self._arch.return_address)
+                addresses.append(pc)
+                continue
+            if cfa <= sp and (cfa < sp or len(addresses) > 1):
+                return tuple(addresses), End.LOST
+            if ra_offset is None:
+                # Only the innermost function can have it in a register still.
+                if link is None:
+                    return tuple(addresses), End.LOST
+                target, link = link & address_mask, None
+            else:
+                offset = cfa + ra_offset - base
+                if offset & 7 or not 0 <= offset < size:
+                    return tuple(addresses), (End.CUT if offset >= size else End.LOST)
+                target = words[offset >> 3] & address_mask
+                link = None
+            if not target:
+                return tuple(addresses), End.ROOT
+            if fp_offset is not None:
+                offset = cfa + fp_offset
+                # Below the stack pointer it has been restored already: the function is returning.
+                if offset >= sp:
+                    offset -= base
+                    if offset < size and not offset & 7:
+                        fp = words[offset >> 3]
+            sp = cfa
+            pc = target - 1
+            addresses.append(pc)
+        return tuple(addresses), End.LIMIT
+
+    # --- Steps ---
+
+    def _step(self, space: Space, pc: int) -> _Step:
+        """Work out the step from an address, or take it from the file's."""
+        place = space.locate(pc)
+        if place is None:
+            return _NO_STEP  # not kept: something may yet be mapped there
+        image, linked = place
+        step: Any = image.rules.get(linked)
+        if step is None:
+            try:
+                row = image.row(linked) if image.elf.machine == self._arch.machine else None
+            except (CfiError, ElfError) as failure:
+                space.images.faults.setdefault(image.name, failure.problem)
+                row = None
+            step = image.rules[linked] = _NO_STEP if row is None else self._compiled(row)
+        space.rules[pc] = step
+        return step  # type: ignore[no-any-return] # an image keeps it without knowing what it is
+
+    def _compiled(self, row: Row) -> _Step:
+        """Return the quick form of a row, if it has one."""
+        arch = self._arch
+        ra_kind, ra = row.rules.get(row.return_register, (cfi.SAME, 0))
+        if ra_kind == cfi.UNDEFINED:
+            return (_OUTERMOST, 0, None, None, row)
+        fp_kind, fp = row.rules.get(arch.frame_pointer, (cfi.SAME, 0))
+        is_quick = (
+            not row.is_signal
+            and row.return_register == arch.return_address
+            and row.cfa_register in {arch.stack_pointer, arch.frame_pointer}
+            and fp_kind in {cfi.OFFSET, cfi.SAME}
+            and (ra_kind == cfi.OFFSET or (ra_kind == cfi.SAME and arch.link))
+            and row.rules.get(arch.stack_pointer, (cfi.SAME, 0))[0] == cfi.SAME
+            and isinstance(row.cfa, int)
+        )
+        if not is_quick:
+            return (_SLOW, 0, None, None, row)
+        kind = _FROM_SP if row.cfa_register == arch.stack_pointer else _FROM_FP
+        fp_offset = int(fp) if fp_kind == cfi.OFFSET else None
+        ra_offset = int(ra) if ra_kind == cfi.OFFSET else None
+        return (kind, int(row.cfa), fp_offset, ra_offset, row)
+
+    def _guess(
+        self, space: Space, pc: int, state: tuple[int, int, int], words: memoryview
+    ) -> Row | None:
+        """Return how to leave code that nobody describes: made at run time, or assembler.
+
+        What is guessed has to lead into executable memory. CPython's trampolines (3.12 to 3.14 on
+        x86-64) keep 8 bytes on the stack and no frame pointer; everything else that makes code -
+        V8, later CPython, the JVM with its option - keeps frame pointers.
+        """
+        sp, fp, base = state
+        arch = self._arch
+        is_made = space.locate(pc) is None
+        guesses = []
+        if is_made and space.is_python and not arch.link and fp != sp:
+            guesses.append(_TRAMPOLINE)
+        guesses.append(_frame_pointer_row(arch))
+        for row in guesses:
+            cfa = (sp if row.cfa_register == arch.stack_pointer else fp) + int(row.cfa)
+            offset = cfa + int(row.rules[row.return_register][1]) - base
+            if cfa <= sp or offset & 7 or not 0 <= offset < len(words) * 8:
+                continue
+            target = words[offset >> 3] & arch.address_mask
+            if target and space.find(target) is not None:
+                return row
+        return None
+
+    # --- All registers ---
+
+    def _replay(
+        self, space: Space, full: _Full, addresses: list[int], words: memoryview, base: int
+    ) -> _Full | None:
+        """Follow all registers from the first to the last of these frames."""
+        for pc in addresses[:-1]:
+            row = (space.rules.get(pc) or self._step(space, pc))[4]
+            if row is None:
+                arch = self._arch
+                sp = full.registers[arch.stack_pointer]
+                fp = full.registers.get(arch.frame_pointer, 0)
+                row = self._guess(space, pc, (sp, fp, base), words)
+            caller = None if row is None else self._full_step(row, full, words, base)[0]
+            if caller is None:
+                return None
+            full = caller
+        return full
+
+    def _full_step(
+        self, row: Row, frame: _Full, words: memoryview, base: int
+    ) -> tuple[_Full | None, End]:
+        """Return the caller's frame, or why there is none."""
+        arch = self._arch
+        registers = frame.registers
+        sp = registers[arch.stack_pointer]
+
+        def memory(address: int) -> int | None:
+            offset = address - base
+            return words[offset >> 3] if not offset & 7 and 0 <= offset < len(words) * 8 else None
+
+        cfa = _cfa(row, registers, memory)
+        if cfa is None or cfa < sp:
+            return None, End.LOST
+        values = dict(registers)
+        for register, rule in row.rules.items():
+            if rule[0] == cfi.OFFSET and cfa + int(rule[1]) < sp and not arch.link:
+                continue  # has been restored already: the function is returning
+            if rule[0] == cfi.SAME:
+                continue
+            value = _value(rule, cfa, registers, memory)
+            if value is None:
+                values.pop(register, None)
+            else:
+                values[register] = value
+        target = values.get(row.return_register, 0) & arch.address_mask
+        if not target:
+            is_outside = row.return_register not in values and cfa - base >= len(words) * 8
+            return None, End.CUT if is_outside else End.ROOT
+        if arch.stack_pointer not in row.rules:
+            values[arch.stack_pointer] = cfa
+        return _Full(target if row.is_signal else target - 1, values), End.ROOT
+
+
+_TRAMPOLINE: Final = Row(7, 16, {16: (cfi.OFFSET, -8)}, 16, is_signal=False)
+
+
+def _frame_pointer_row(arch: Architecture) -> Row:
+    """Return the row of `push fp; mov sp, fp`: both architectures store the pair alike."""
+    rules: dict[int, cfi.Rule] = {
+        arch.frame_pointer: (cfi.OFFSET, -16),
+        arch.return_address: (cfi.OFFSET, -8),
+    }
+    return Row(arch.frame_pointer, 16, rules, arch.return_address, is_signal=False)
+
+
+def _cfa(row: Row, registers: dict[int, int], memory: Callable[[int], int | None]) -> int | None:
+    if isinstance(row.cfa, bytes):
+        try:
+            return evaluate(row.cfa, registers, memory)
+        except CfiError:
+            return None
+    start = registers.get(row.cfa_register)
+    return None if start is None else (start + row.cfa) & _MASK
+
+
+def _value(
+    rule: cfi.Rule, cfa: int, registers: dict[int, int], memory: Callable[[int], int | None]
+) -> int | None:
+    kind, operand = rule
+    if isinstance(operand, bytes):
+        try:
+            found = evaluate(operand, registers, memory, (cfa,))
+        except CfiError:
+            return None
+        return memory(found) if kind == cfi.EXPRESSION and found is not None else found
+    if kind == cfi.OFFSET:
+        return memory(cfa + operand)
+    if kind == cfi.VALUE_OFFSET:
+        return (cfa + operand) & _MASK
+    return registers.get(operand) if kind == cfi.REGISTER else None
+
+
+def _split(sample: Sample) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the kernel's and the user's part of the chain that the kernel found."""
+    inside: list[int] = []
+    outside: list[int] = []
+    current = outside
+    for value in sample.callchain:
+        if value >= CONTEXT_MAX:
+            current = {CONTEXT_KERNEL: inside, CONTEXT_USER: outside}.get(value, [])
+        else:
+            current.append(value - 1 if current else value)
+    if not inside and sample.ip & _KERNEL:
+        inside.append(sample.ip)
+    return tuple(inside), tuple(outside)
