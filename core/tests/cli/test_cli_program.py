@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from codspeed.cli import main
-from codspeed.errors import BundleError, UploadError
+from codspeed.errors import BundleError, ToolError, UploadError
 from codspeed.model import Entrypoint, ExecTarget, RunReport, RunRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _OURS = "codspeed-walltime,codspeed-report,codspeed-exec-harness,codspeed-valgrind,codspeed-memory"
@@ -474,21 +474,35 @@ def test_the_shell_completes(
 
 def test_setup_names_all_executors(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, ...]] = []
-    setup: Callable[..., None] = lambda executors, **_what: seen.append(executors)  # noqa: E731
+
+    def setup(executors: tuple[str, ...], **_what: Any) -> list[ToolError]:
+        seen.append(executors)
+        return [] if len(seen) < 3 else [ToolError("no compiler")]
+
     monkeypatch.setattr("codspeed.orchestrate.setup", setup)
 
     assert main(["setup"]) == 0
     assert main(["setup", "-m", "fk"]) == 0
-    assert seen == [("fake",), ("fake",)]
+    assert main(["setup"]) == 1
+    assert seen == [("fake",)] * 3
+
+
+@pytest.mark.parametrize("words", [["setup", "status"], ["setup", "-m", "fk", "status"]])
+def test_setup_status_shows_tools(capsys: Told, words: list[str]) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out == "Tools\n  ✓ fake executor: No tool to install\n"
+
+
+def test_setup_takes_no_other_word(capsys: Told) -> None:
+    assert "unexpected argument 'stats'" in _fails(capsys, "setup", "stats")
 
 
 def test_status_shows_executors_and_system(capsys: Told) -> None:
     assert main(["status"]) == 0
     shown = capsys.readouterr().out
 
-    assert "✓ fake executor" in shown
-    assert "✗ broken executor: import error" in shown
-    assert "codspeed 0.1.0" in shown
+    assert "Tools\n  ✗ broken executor: import error" in shown
+    assert "  ✓ fake executor: No tool to install\n\nSystem\n  codspeed 0.1.0\n" in shown
 
 
 def test_upload_hands_over_what_was_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

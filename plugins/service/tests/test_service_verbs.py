@@ -131,7 +131,7 @@ def test_but_no_longer_than_five_minutes(account: Any, service: Any) -> None:
             "ada",
             {("GITHUB", "acme", "widgets"): True},
             [
-                "Authentication",
+                "Authentication (profile: default)",
                 "  \u2713 Logged in as ada (Github)",
                 "",
                 "Repository",
@@ -142,7 +142,7 @@ def test_but_no_longer_than_five_minutes(account: Any, service: Any) -> None:
             None,
             {("GITHUB", "acme", "widgets"): False},
             [
-                "Authentication",
+                "Authentication (profile: default)",
                 "  \u2713 Authenticated",
                 "",
                 "Repository",
@@ -153,7 +153,7 @@ def test_but_no_longer_than_five_minutes(account: Any, service: Any) -> None:
             "ada",
             {},
             [
-                "Authentication",
+                "Authentication (profile: default)",
                 "  \u2713 Logged in as ada (Github)",
                 "",
                 "Repository",
@@ -194,7 +194,7 @@ def test_status_without_a_network_is_a_line(account: Any) -> None:
     lines = status.lines("default", Api(account.client(), "http://127.0.0.1:9/", "t"), WIDGETS)
 
     assert lines == [
-        "Authentication",
+        "Authentication (profile: default)",
         (
             "  ! the API of the CodSpeed service can't be used: "
             "127.0.0.1:9: no connection, or it broke"

@@ -46,7 +46,7 @@ def _with_tools(plugin: Plugin, system: System) -> Plugin:
     if plugin.group != "codspeed.executors" or plugin.descriptor is None:
         return plugin
     try:
-        missing = [t for t in _executor(plugin).tools(system) if t.required and not t.is_usable]
+        missing = [t for t in made_of(plugin).tools(system) if t.required and not t.is_usable]
     except Exception as error:  # noqa: BLE001 - a stranger's code
         reason = f"loading it failed: {type(error).__name__}: {error}"
         remedy = f"repair or uninstall {plugin.distribution}"
@@ -58,23 +58,9 @@ def _with_tools(plugin: Plugin, system: System) -> Plugin:
     return plugin.refused(PluginState.TOOL_MISSING, reason, remedy or "codspeed setup")
 
 
-def _executor(plugin: Plugin) -> Any:
+def made_of(plugin: Plugin) -> Any:
+    """Return the executor of a usable plugin, with its options as they are by default."""
     return plugin.descriptor.load()(plugin.descriptor.options())
-
-
-def tools(plugin: Plugin, system: System) -> list[str]:
-    """Return a line per tool of an executor."""
-    try:
-        found = _executor(plugin).tools(system)
-    except Exception as error:  # noqa: BLE001 - a stranger's code
-        return [f"✗ {type(error).__name__}: {error}"]
-    return [
-        f"✓ {tool.name} {tool.version}".rstrip()
-        if tool.is_usable
-        else f"{'✗' if tool.required else '!'} {tool.name}: {tool.problem or 'not found'}"
-        + (f" ({tool.remedy})" if tool.remedy else "")
-        for tool in found
-    ]
 
 
 def _facts(plugin: Plugin) -> dict[str, Any]:

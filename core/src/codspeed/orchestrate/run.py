@@ -69,13 +69,16 @@ def setup(
     reporter: Reporter,
     plugin_options: Mapping[str, Any],
     setup_cache_dir: Path | None = None,
-) -> None:
+) -> list[CodspeedError]:
     """Install the tools of executors; those this system does not support are skipped with a line.
 
+    Returns:
+        Which tools can't be had; the user was told, and the other executors have theirs.
+
     Raises:
-        ToolError: If a tool can't be had.
         PluginError: If an executor is unknown or broken.
     """
+    errors: list[CodspeedError] = []
     for name in executors:
         plugin = registry.get("codspeed.executors", name)
         label = plugin.descriptor.label
@@ -85,8 +88,15 @@ def setup(
             continue
         executor = made(plugin, plugin_options)
         tell(executor, setup_cache_dir=setup_cache_dir)
-        ensure_tools(executor, system, reporter)
-        reporter.info(f"{label}: ready")
+        try:
+            with blaming(plugin):
+                ensure_tools(executor, system, reporter)
+        except CodspeedError as failure:
+            errors.append(failure)
+            reporter.error(failure)
+        else:
+            reporter.info(f"{label}: ready")
+    return errors
 
 
 class _Run:

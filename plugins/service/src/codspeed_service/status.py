@@ -51,7 +51,7 @@ def _remote(system: System) -> Remote | None:
 def lines(profile: str, api: Api, remote: Remote | None) -> list[str]:
     """Return who is logged in, and what the service knows of this repository."""
     provider = None if remote is None else _PROVIDERS.get(remote.host)
-    shown = ["Authentication" + (f" (profile: {profile})" if profile != user.DEFAULT else "")]
+    shown = [f"Authentication (profile: {profile})"]
     overview = Overview(None, None)
     try:
         overview = _ask(api, provider, remote)
