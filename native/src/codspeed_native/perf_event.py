@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SYSCALL: Final = {"x86_64": 298, "aarch64": 241}
+ARCHITECTURES: Final = frozenset(_SYSCALL)
 # Every register that unwinding may need, in the order of asm/perf_regs.h of each architecture.
 _REGISTERS: Final = {"x86_64": 0xFF0FFF, "aarch64": (1 << 33) - 1}
 

@@ -28,7 +28,7 @@ _LEVEL: Final = 1
 # Each compressed record is a part of one stream. perf unpacks it into a buffer of a fixed size.
 _SLICE_BYTES: Final = 1 << 20
 _UNPACKED_BYTES: Final = 8 << 20
-_PAYLOAD_BYTES: Final = 65_528
+_PAYLOAD_BYTES: Final = 65_520  # with its header it must fit a u16
 
 
 class PipeWriter:

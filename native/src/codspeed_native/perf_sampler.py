@@ -85,6 +85,14 @@ class Sampler:
         """Stop sampling; what is mapped, forked and named is still recorded."""
         perf_event.switch(self._pairs, is_on=False)
 
+    def give_up(self) -> None:
+        """Sample no more, and be readable no more; everything stays open until the end."""
+        for pair in self._pairs:
+            with contextlib.suppress(OSError):
+                self._poll.unregister(pair.side_band)
+        with contextlib.suppress(OSError):
+            self.disable()
+
     def drain(self) -> None:
         """Hand what is in the rings to the sink; raises what the sink raises."""
         for ring in self._rings:

@@ -1,30 +1,47 @@
 """The walltime executor: serves the integration's FIFO and keeps what it measured itself.
 
 The numbers are the integration's: `results/<pid>.json` in the profile folder is authoritative for
-names and times (spec/integrations.md 0). What the runner adds are the windows it saw.
+names and times (spec/integrations.md 0). What the runner adds are the windows it saw and, where the
+machine lets it sample, a profile of each benchmark.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from codspeed import wire
-from codspeed.errors import BundleError
+from codspeed.errors import BundleError, CodspeedError
 from codspeed.launch import isolation
-from codspeed.model import Comparability, IntegrationMode, Rounds
-from codspeed.protocols import ExecutorDefaults
+from codspeed.model import Comparability, Compat, IntegrationMode, Rounds
+from codspeed.protocols import ExecutorDefaults, Hooks
+from codspeed_walltime import profiles
+from codspeed_walltime.descriptor import WalltimeOptions
+from codspeed_walltime.leftovers import keep_jit_names
+from codspeed_walltime.profiler import PIPEDATA, SEPARATE, Choice, Profiler, choose
 from codspeed_walltime.results import read_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import ModuleType
 
-    from codspeed.model import BenchmarkResult, Outcome, RunPart
+    from codspeed.model import BenchmarkResult, CallTree, Outcome, RunPart
     from codspeed.protocols import Session
 
 TIMESTAMPS: Final = "ExecutionTimestamps.msgpack"
+# Of the second pass: its results must not be taken for those of the first.
+_SECOND: Final = "profile-pass"
+# What takes longer is done when somebody looks: the end of a run should not be waited for.
+_FOLDED_AT_ONCE_S: Final = 0.25
+
+_TRAMPOLINE: Final = "PYTHON_PERF_JIT_SUPPORT"
+# It switches the trampoline on by itself, whatever the variable says.
+_TRAMPOLINES: Final = frozenset({"pytest-codspeed"})
 
 # spec/executors.md 1.5, since runner 4.13.0.
 _JAVA_TOOL_OPTIONS: Final = (
@@ -41,29 +58,97 @@ class WalltimeExecutor(ExecutorDefaults):
 
     def __init__(self, options: Any = None) -> None:
         """Take the plugin's options."""
-        super().__init__(options)
+        super().__init__(options or WalltimeOptions())
         self._isolation: isolation.Isolation | None = None
+        self._timed_under = Profiler()
+        self._profiler = Profiler()
+        self._is_trampolined = False
+        self._choice: Choice | None = None
 
-    def environment(self, _part: RunPart) -> Mapping[str, str]:
-        """Return the variables of walltime mode."""
+    def environment(self, part: RunPart) -> Mapping[str, str]:
+        """Return the variables of walltime mode.
+
+        Raises:
+            ToolError: If the profiler that was asked for is missing.
+        """
+        self._choice = choose(self.options, part)
+        # What makes Python's functions visible slows their calls down; nobody pays it for nothing.
+        is_seen = self._choice.is_on and not self._is_separate
+        is_wanted = part.compat is Compat.CODSPEED or is_seen
+        self._is_trampolined = is_wanted and sys.platform != "darwin"
         return {
-            "PYTHON_PERF_JIT_SUPPORT": "0" if sys.platform == "darwin" else "1",
+            _TRAMPOLINE: "1" if self._is_trampolined else "0",
             "JAVA_TOOL_OPTIONS": _JAVA_TOOL_OPTIONS,
         }
 
+    @property
+    def _is_separate(self) -> bool:
+        return bool(self.options.profile_pass == SEPARATE)
+
     def measure(self, part: RunPart, session: Session) -> Outcome:
-        """Run the command, isolated as the machine allows, and keep its timestamps."""
+        """Run the command, isolated as the machine allows, and keep its timestamps.
+
+        With `--profile-pass separate` it runs twice; the second time nothing but the profile is
+        kept.
+        """
         self._isolation = isolation.resolve(session.system)
-        with isolation.isolated(
-            part.launch,
-            self._isolation,
-            environment=session.environment,
-            announce=session.note,
-            interactive="CI" not in session.system.env,
-        ) as launch:
-            outcome = session.run(launch)
-        self._keep_timestamps(part, outcome)
-        return attrs.evolve(outcome, notes=(*outcome.notes, *self._notes()))
+        choice = self._choice or choose(self.options, part)
+        if self._is_separate and choice.is_on:
+            outcome = self._run(part, session, Profiler())
+            self._keep_timestamps(part, outcome)
+            if outcome.status == 0 and not outcome.interrupted:
+                self._profiler = choice.make()
+                self._profile_apart(part, session, self._profiler)
+        else:
+            self._timed_under = self._profiler = choice.make()
+            outcome = self._run(part, session, self._profiler)
+            self._keep_timestamps(part, outcome)
+            self._fold_soon(part.folder, part.folder, self._profiler, outcome)
+        notes = (*outcome.notes, *filter(None, [choice.note]), *self._notes())
+        return attrs.evolve(outcome, notes=notes)
+
+    def _profile_apart(self, part: RunPart, session: Session, profiler: Profiler) -> None:
+        """Run a second time under the profiler, with results of its own."""
+        folder = part.folder / _SECOND
+        folder.mkdir(exist_ok=True)
+        own = {_TRAMPOLINE: "1", "CODSPEED_PROFILE_FOLDER": str(folder)}
+        launch = attrs.evolve(part.launch, env={**part.launch.env, **own})
+        apart = attrs.evolve(part, launch=launch, folder=folder)
+        session.note("second run, for the profile")
+        self._fold_soon(part.folder, folder, profiler, self._run(apart, session, profiler))
+
+    def _run(self, part: RunPart, session: Session, profiler: Profiler) -> Outcome:
+        """Run the command once; the profiler is stopped on every path."""
+        since_ns = time.time_ns()
+        with contextlib.ExitStack() as stack:
+            launch = stack.enter_context(
+                isolation.isolated(
+                    part.launch,
+                    self._isolation or isolation.resolve(session.system),
+                    environment=session.environment,
+                    announce=session.note,
+                    interactive="CI" not in session.system.env,
+                )
+            )
+            stack.callback(_keep_names, part.folder, profiler, session, since_ns)
+            stack.callback(profiler.stop)
+            launch = profiler.wrap(launch, part.folder)
+            profiler.prepare(session, part.folder)
+            return session.run(launch, _Switch(profiler))
+
+    def _fold_soon(self, target: Path, folder: Path, profiler: Profiler, outcome: Outcome) -> None:
+        """Make call trees now, while the binaries are those that ran, if that is quick."""
+        if not profiler.is_on or profiler.samples == 0 or not (folder / PIPEDATA).is_file():
+            return
+        budget_s = None if target != folder else _FOLDED_AT_ONCE_S
+        try:
+            folded = _folding().profiles(folder, outcome, budget_s=budget_s)
+        except (CodspeedError, OSError) as failure:
+            profiler.notes = (*profiler.notes, f"no profile: {failure}")
+            return
+        if folded is not None:
+            with contextlib.suppress(OSError):  # then it is made when somebody looks
+                (target / profiles.FOLDED).write_bytes(profiles.dump(folded))
 
     def _keep_timestamps(self, part: RunPart, outcome: Outcome) -> None:
         path = part.folder / TIMESTAMPS
@@ -74,10 +159,17 @@ class WalltimeExecutor(ExecutorDefaults):
             hint = "free space there or name another folder with --profile-folder"
             raise BundleError(problem, hint=hint) from failure
 
-    def measurement_model(self, _part: RunPart, _outcome: Outcome) -> str:
-        """Name what moves wall time by itself: the isolation and the profiler."""
+    def measurement_model(self, part: RunPart, outcome: Outcome) -> str:
+        """Name what moves wall time by itself: the profiler, Python's trampoline, the isolation."""
+        if self._isolation is None and part.model:
+            return part.model  # somebody else measured it, and knew
         kind = "none" if self._isolation is None else self._isolation.kind.value
-        return f"walltime/1/profiler=none/isolation={kind}"
+        integration = "" if outcome.integration is None else outcome.integration.name
+        is_on = self._is_trampolined or integration in _TRAMPOLINES
+        trampoline = "on" if is_on else "off"
+        return (
+            f"walltime/2/profiler={self._timed_under.name}/trampoline={trampoline}/isolation={kind}"
+        )
 
     def comparability(self) -> Comparability:
         """Refuse to compare different machines; warn about what usually matters less."""
@@ -90,6 +182,53 @@ class WalltimeExecutor(ExecutorDefaults):
         """Read the integrations' results files; raises ResultsError if one can't be understood."""
         return read_results(part.folder / "results")
 
+    def profile(self, part: RunPart, uri: str) -> CallTree | None:
+        """Return the benchmark's samples by stack; None if there are none.
+
+        Raises:
+            CodspeedError: If what was recorded can't be understood.
+        """
+        folded = profiles.read(part.folder)
+        if folded is None and part.outcome is not None and (part.folder / PIPEDATA).is_file():
+            folded = _folding().profiles(part.folder, part.outcome, only=uri)
+        return None if folded is None else folded.trees.get(uri)
+
     def _notes(self) -> tuple[str, ...]:
         chosen = self._isolation
-        return () if chosen is None else (f"isolation: {chosen.kind.value} ({chosen.reason})",)
+        lost = self._profiler.lost
+        return (
+            *(() if chosen is None else (f"isolation: {chosen.kind.value} ({chosen.reason})",)),
+            *self._profiler.notes,
+            *((f"profile: {lost} samples were lost, there was no room for them",) if lost else ()),
+        )
+
+
+class _Switch(Hooks):
+    """The profiler follows the integration's windows."""
+
+    def __init__(self, profiler: Profiler) -> None:
+        self._profiler = profiler
+
+    def spawned(self, pid: int) -> None:
+        self._profiler.start(pid)
+
+    def started(self) -> None:
+        self._profiler.enable()
+
+    def stopped(self) -> None:
+        self._profiler.disable()
+
+    def healthy(self) -> bool:
+        return self._profiler.is_healthy()
+
+
+def _keep_names(folder: Path, profiler: Profiler, session: Session, since_ns: int) -> None:
+    if profiler.kind != "none":
+        keep_jit_names(folder, profiler.pids | session.pids(), since_ns=since_ns)
+
+
+def _folding() -> ModuleType:
+    """Return the half that reads: not loaded while anything is measured."""
+    from codspeed_walltime import folding  # noqa: PLC0415 - see above
+
+    return folding
