@@ -99,6 +99,20 @@ def test_folded_stacks_are_for_other_viewers(profiled: Any) -> None:
     assert profiled.printed == []
 
 
+def test_a_part_that_was_measured_in_slices_is_searched_slice_by_slice(
+    profiled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class InSecondSlice(FakeProfiles):
+        def profile(self, part: RunPart, uri: str) -> CallTree | None:
+            return self.trees.get(uri) if part.folder.name == "slice-001" else None
+
+    restore = bundles.restore_part
+    monkeypatch.setattr(bundles, "restore_part", lambda *of: attrs.evolve(restore(*of), slices=2))
+    profiled.executors["walltime"] = lambda options: InSecondSlice(options, {"a.py::fast": TREE})
+
+    assert _invoke(profiled, "fast", "--folded").splitlines()[0] == "main 100"
+
+
 def test_json_holds_everything(profiled: Any) -> None:
     document = json.loads(_invoke(profiled, "fast", "--json"))
 

@@ -13,6 +13,7 @@ import attrs
 from codspeed import bundle as bundles
 from codspeed.errors import CodspeedError, UsageError
 from codspeed.model import CallTree, Frame, PartRecord
+from codspeed.orchestrate.slices import profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,7 +115,7 @@ def load(
             reasons.append(f"{record.mode}: the profiles were removed by `codspeed store gc`")
             continue
         part = bundles.restore_part(bundle, record)
-        tree = executor(record.executor, record.options).profile(part, each.uri)
+        tree = profile_of(executor(record.executor, record.options), part, each.uri)
         if tree is None or not tree.stacks:
             reasons.append(f"{record.mode}: {record.executor} recorded no call stacks for it")
         else:
