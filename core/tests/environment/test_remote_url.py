@@ -38,7 +38,7 @@ def test_remote_urls_are_taken_apart(url: str, expected: Remote) -> None:
         "./a:b/c",
         "file:///srv/git/acme/tool.git",
         "C:\\work\\acme\\tool",
-        "c:/work/acme/tool",
+        "c:/src/acme/tool",
         "https://github.com/",
         "https://github.com/tool",
         "git@github.com:tool.git",

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Make = Callable[..., Bundle]
 
-MAIN = Frame("main", kind="python", location="/work/suite/bench/a.py")
-READ = Frame("read[x]", kind="python", location="/work/suite/bench/a.py")
+MAIN = Frame("main", kind="python", location="/src/suite/bench/a.py")
+READ = Frame("read[x]", kind="python", location="/src/suite/bench/a.py")
 COPY = Frame("memcpy", module="/lib/libc.so.6")
 TREE = CallTree("Ir", {(MAIN,): 100, (MAIN, READ): 700, (MAIN, READ, COPY): 195, (MAIN, COPY): 5})
 
@@ -130,7 +130,7 @@ def test_json_holds_everything(profiled: Any) -> None:
         "function": "read[x]",
         "module": "",
         "kind": "python",
-        "location": "/work/suite/bench/a.py",
+        "location": "/src/suite/bench/a.py",
         "self": 700,
         "total": 895,
     }

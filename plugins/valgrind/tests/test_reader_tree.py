@@ -20,11 +20,11 @@ from codspeed_valgrind.reader.frame import (
 LIBPYTHON = "/opt/python/lib/libpython3.13.so.1.0"
 NAMES = perf_map.parse(
     b"1000 10 py::A.<locals>.__codspeed_root_frame__:/site/codspeed.py\n"
-    b"1010 10 py::start:/work/bench/a.py\n"
-    b"1020 10 py::read:/work/bench/a.py\n"
-    b"1030 10 JS:*fib file:///work/x.js:3:13\n"
+    b"1010 10 py::start:/src/bench/a.py\n"
+    b"1020 10 py::read:/src/bench/a.py\n"
+    b"1030 10 JS:*fib file:///src/x.js:3:13\n"
     b"1040 10 Builtin:ArrayMap\n"
-    b"1050 10 JS:~ /work/x.js:9:1\n"
+    b"1050 10 JS:~ /src/x.js:9:1\n"
 )
 FUNCTIONS = {
     "root": ("0x0000000000001000", "", ""),
@@ -74,7 +74,7 @@ def test_without_python_frames_the_interpreter_is_all_there_is() -> None:
 def test_what_the_integration_does_around_the_benchmark_is_gathered() -> None:
     tree = trees.call_tree(_body({"eval": 7, "memset": 2, "root;start": 5}), NAMES)
 
-    start = Frame("start", kind="python", location="/work/bench/a.py")
+    start = Frame("start", kind="python", location="/src/bench/a.py")
     assert tree.stacks == {(OUTSIDE,): 9, (ROOT, start): 5}
 
 
@@ -157,7 +157,7 @@ def test_native_frames_have_module_and_file() -> None:
         ("/usr/lib/x86_64-linux-gnu/libnode.so.108", True),
         ("/usr/bin/python3.11-dbg", True),
         ("/lib/_json.cpython-313-x86_64-linux-gnu.so", False),
-        ("/work/python_parser.so", False),
+        ("/src/python_parser.so", False),
         ("", False),
     ],
 )
