@@ -138,7 +138,7 @@ def test_the_allocators_cost_is_their_own_and_not_what_they_call() -> None:
     ],
 )
 def test_generated_code_has_the_name_of_its_map(address: str, frame: Frame) -> None:
-    assert frame_of(Function(b"", address, "", ""), NAMES, base="/work") == frame
+    assert frame_of(Function(b"", address, "", ""), NAMES, base="/src") == frame
 
 
 def test_native_frames_have_module_and_file() -> None:
