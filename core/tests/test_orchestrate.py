@@ -48,6 +48,7 @@ from codspeed.model import (
     System,
     Tool,
     option,
+    option_specs,
 )
 from codspeed.protocols import (
     ExecutorDefaults,
@@ -68,7 +69,7 @@ from codspeed.testing import FakeReporter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from codspeed.model import Bundle
+    from codspeed.model import Bundle, OptionSpec
     from codspeed.protocols import Descriptor
 
 pytestmark = pytest.mark.process
@@ -111,6 +112,13 @@ class FakeRegistry:
 
     def plugins(self, group: str) -> list[Plugin]:
         return [plugin for plugin in self._plugins if plugin.group == group]
+
+    def options(self) -> dict[str, tuple[OptionSpec, Any, Plugin]]:
+        return {
+            name: (spec, default, plugin)
+            for plugin in self._plugins
+            for name, (spec, default) in option_specs(plugin.descriptor.options).items()
+        }
 
 
 class Lines(ExecutorDefaults):
@@ -1005,6 +1013,35 @@ def test_no_file_of_a_bundle_holds_a_secret_of_the_environment(world: World) -> 
     assert holders == []
     assert "*** ***" in (report.bundle.path / "log.txt").read_text()
     assert f"{SECRET} {SECRET}" in world.reporter.text  # the user's own terminal
+
+
+@attrs.frozen
+class Account:
+    """Options of a made-up uploader."""
+
+    token: str | None = option(None, secret=True, in_file=False)
+    address: str | None = option(None, in_file=False)
+    shelf: str | None = option(None)
+
+
+def test_options_are_kept_but_no_secret_among_them(world: World) -> None:
+    taker = UploaderDescriptor(name="x", label="X", load=lambda: UploaderDefaults, options=Account)
+    given = {"token": SECRET, "address": "https://x.example/", "shelf": "left"}
+    plugins = (executor(), taker)
+    command = says("a", then=f"echo {SECRET}")
+    report = world.run(command, plugins=plugins, plugin_options=given, uploaders=())
+    assert report.bundle is not None
+    files = [path for path in report.bundle.path.rglob("*") if path.is_file()]
+
+    assert report.bundle.manifest.options == {"shelf": "left"}
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_an_instrument_that_does_not_exist_is_refused_before_anything_runs(world: World) -> None:
+    with pytest.raises(UsageError, match="Invalid instrument name: mongo"):
+        world.run(says("a"), instruments=("mongo",))
+
+    assert not world.bundles.exists()
 
 
 def test_the_environment_is_not_kept(world: World) -> None:

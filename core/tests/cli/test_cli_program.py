@@ -33,6 +33,10 @@ class Options:
     town: str = option("", env="FAKE_TOWN", is_global=True)
 
 @attrs.frozen
+class Lens:
+    colour: str = option("", env="FAKE_COLOUR")
+
+@attrs.frozen
 class Bounds:
     max_time: str | None = option(None, parse="duration")
 
@@ -51,6 +55,7 @@ executor = ExecutorDescriptor(
     options=Options,
 )
 harness = HarnessDescriptor(name="fake-harness", label="H", load=lambda: object, options=Bounds)
+lens = InstrumentDescriptor(name="lens", label="L", load=lambda: object, options=Lens)
 verb = CommandDescriptor(name="polish", label="P", load=lambda: build, help="Polish results")
 bad = 1 / 0 if False else None
 """
@@ -59,6 +64,8 @@ _ENTRY_POINTS = """
 [codspeed.executors]
 fake = fake_cli_plugin:executor
 broken = fake_cli_missing:executor
+[codspeed.instruments]
+lens = fake_cli_plugin:lens
 [codspeed.harnesses]
 fake-harness = fake_cli_plugin:harness
 [codspeed.commands]
@@ -214,6 +221,20 @@ def test_exec_takes_words_verbatim_and_bounds_from_flag_and_file(
     assert requests[0].targets == (ExecTarget(("sh", "-c", "echo a b"), "nap", {"max_time": "1"}),)
     assert requests[0].plugin_options == {}
     assert requests[1].targets[0].bounds == {"max_time": "2s"}
+
+
+@pytest.mark.parametrize(("words", "is_warned"), [([], True), (["--instruments", "lens"], False)])
+def test_an_option_of_an_instrument_without_it_is_a_warning(
+    requests: list[RunRequest],
+    capsys: Told,
+    words: list[str],
+    is_warned: bool,  # noqa: FBT001 - a row
+) -> None:
+    assert main(["run", "-m", "fk", "--colour", "red", *words, "true"]) == 0
+    told = "--colour has no effect without --instruments lens" in capsys.readouterr().err
+
+    assert told == is_warned
+    assert len(requests) == 1
 
 
 def test_run_without_a_command_runs_what_is_configured(

@@ -57,8 +57,8 @@ def test_the_example_of_the_contract_has_the_hash_of_the_contract(example: str) 
     assert run_hash(body) == hashlib.sha256(body).hexdigest() == HASH
 
 
-def test_a_bundle_of_that_job_gives_the_example(make: Any, part: Any, example: str) -> None:
-    bundle = make(part(options={"exclude_allocations": True}))
+def test_a_bundle_of_that_job_gives_the_example(make: Any, example: str) -> None:
+    bundle = make(options={"exclude_allocations": True})
 
     found = plain(bundle)
     found["repositoryRootPath"] = "/home/runner/work/widgets/widgets/"

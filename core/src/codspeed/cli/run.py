@@ -92,6 +92,18 @@ def _bounds(app: App, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _idle_options(app: App, settings: Settings) -> list[str]:
+    """Return a warning for each option of an instrument that does not take part."""
+    selected = {name.rpartition(":")[2] for name in settings.get("instruments") or ()}
+    return [
+        f"--{field.replace('_', '-')} has no effect without --instruments {plugin.name}"
+        for field, (_, _, plugin) in app.registry.options().items()
+        if plugin.group == "codspeed.instruments"
+        and plugin.name not in selected
+        and settings.flag(field) is not None
+    ]
+
+
 def _measure(app: App, settings: Settings, reporter: PlainReporter, **what: Any) -> int:
     from codspeed.config import session  # noqa: PLC0415 - only where no flag says the mode
 
@@ -102,6 +114,8 @@ def _measure(app: App, settings: Settings, reporter: PlainReporter, **what: Any)
         reporter.warning(warning)
     for note in selection.notes:
         reporter.info(note)
+    for warning in _idle_options(app, settings):
+        reporter.warning(warning)
     wanted: RunRequest = request.build(settings, executors=selection.executors, cwd=app.cwd, **what)
     with reporter:
         report = app.measure(wanted, reporter)

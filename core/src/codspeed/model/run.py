@@ -163,6 +163,8 @@ class Manifest:
     Attributes:
         instruments: Entry-point names of those that observed.
         allow_empty: The user said that no benchmark is no error.
+        options: What was set of the options of all plugins, also of those that did not measure;
+            without secrets, and without what only the user may set.
     """
 
     schema: int
@@ -177,6 +179,7 @@ class Manifest:
     exit_code: int = 0
     instruments: tuple[str, ...] = ()
     allow_empty: bool = False
+    options: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen

@@ -116,6 +116,7 @@ class _Run:
         self._context = context
         self._errors: list[CodspeedError] = []
         self._executors = [self._supported(name) for name in request.executors]
+        self._require_instruments()
         self._uploaders = self._chosen_uploaders(reporter)
         self._compat = request.compat or compat_of(self._uploaders)
         self._run_id = bundle.new_run_id(time.time_ns())
@@ -124,7 +125,7 @@ class _Run:
         self._require_profile_folder(reporter)
         self._fingerprint = environment.read_fingerprint(system)
         self._writer = self._begin_bundle(reporter)
-        self._reporter = Journal(reporter, self._writer.log, system.env)
+        self._reporter = Journal(reporter, self._writer.log, self._with_secrets)
 
     def run(self) -> RunReport:
         """Measure every part, then keep and hand over what there is."""
@@ -147,6 +148,14 @@ class _Run:
             hint = "choose another mode; `codspeed plugins list` shows what works here"
             raise UnsupportedError(problem, hint=hint)
         return plugin
+
+    def _require_instruments(self) -> None:
+        known = {plugin.name for plugin in self._registry.plugins("codspeed.instruments")}
+        for name in self._request.instruments:
+            if name.rpartition(":")[2] not in known:
+                problem = f"Invalid instrument name: {name}"
+                raise UsageError(problem, hint=f"installed: {', '.join(sorted(known)) or 'none'}")
+            self._registry.get("codspeed.instruments", name)
 
     def _chosen_uploaders(self, reporter: Reporter) -> list[Plugin]:
         request = self._request
@@ -191,8 +200,14 @@ class _Run:
             reporter.warning(f"{failure.problem}; using {fallback}")
             return self._create_bundle(fallback, reporter)
 
+    @property
+    def _with_secrets(self) -> dict[str, str]:
+        """The environment and, as if they were variables, options that may be secrets."""
+        given = self._request.plugin_options.items()
+        return {**self._system.env, **{name: text for name, text in given if isinstance(text, str)}}
+
     def _create_bundle(self, folder: Path, reporter: Reporter) -> bundle.BundleWriter:
-        secrets = secrets_of(self._system.env)
+        secrets = secrets_of(self._with_secrets)
         writer = bundle.create(folder, self._run_id, redact=lambda text: redacted(text, secrets))
         for adopted in bundle.adopt(folder):
             reporter.info(f"kept what a run that was killed had measured: {adopted}")
@@ -331,7 +346,17 @@ class _Run:
             exit_code=exit_code,
             instruments=tuple(self._request.instruments),
             allow_empty=self._request.allow_empty,
+            options=self._recorded_options(),
         )
+
+    def _recorded_options(self) -> dict[str, Any]:
+        """Return what was set of plugins' options: an uploader may need one of an executor's."""
+        specs = self._registry.options()
+        return {
+            name: value
+            for name, value in self._request.plugin_options.items()
+            if name in specs and specs[name][0].in_file and not specs[name][0].secret
+        }
 
     def _hand_over(self, kept: Bundle) -> list[str]:
         options = self._request.plugin_options

@@ -323,7 +323,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_ended_by(self, fault: Fault) -> bool:
         """Misbehave without carrying the request out; False if it is yet to be."""
         if fault.kind is Mischief.STATUS:
-            self.close_connection = True
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
             self._drain()
             self._send(fault.status, b"try later", headers)
@@ -364,6 +363,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         wanted = {"Content-Length": str(len(body)), "Content-Type": "application/json"}
+        if self.close_connection:  # said, or the client's next request meets a closed door
+            wanted["Connection"] = "close"
         for name, value in (wanted | (headers or {})).items():
             self.send_header(name, value)
         self.end_headers()

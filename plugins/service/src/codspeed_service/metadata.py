@@ -137,7 +137,8 @@ def root_path(manifest: Manifest) -> str:
 def _runner(manifest: Manifest, record: PartRecord) -> dict[str, Any]:
     machine = manifest.fingerprint
     model = str(machine.get("cpu_model") or "")
-    excludes = any(part.options.get("exclude_allocations") is True for part in manifest.parts)
+    # An option of the simulation, and said of any executor (spec/cli-upload.md 4.2).
+    excludes = manifest.options.get("exclude_allocations") is True
     return {
         "name": contract.RUNNER_NAME,
         "version": contract.RUNNER_VERSION,
