@@ -10,7 +10,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from codspeed_native import elf
+from codspeed_native import debug_file, elf
 from codspeed_native.cfi import UnwindTable
 from codspeed_native.symbol_table import SymbolTable
 
@@ -83,7 +83,10 @@ class Image:
         Raises:
             ElfError: If the file is damaged.
         """
-        return SymbolTable.of(self.elf)
+        if self.name == _VDSO:
+            return SymbolTable.of(self.elf)
+        debug = debug_file.find(self.elf)
+        return SymbolTable.of(self.elf) if debug is None else SymbolTable.of(self.elf, debug)
 
 
 class Images:
