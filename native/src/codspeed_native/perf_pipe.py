@@ -36,6 +36,7 @@ class PipeWriter:
 
     Attributes:
         samples: How many were written.
+        stack_bytes: How much of stacks they have together.
         lost: How many records the kernel could not write, because the ring was full.
         pids: Every process that was named by a record of what it mapped or who it is.
     """
@@ -51,6 +52,7 @@ class PipeWriter:
             OSError: If the file can't be written.
         """
         self.samples = 0
+        self.stack_bytes = 0
         self.lost = 0
         self.pids: set[int] = set()
         self._file = file
@@ -115,6 +117,7 @@ class PipeWriter:
             yield record
             return
         used = min(-(-_COUNT.unpack_from(record, at + 8 + room)[0] // 8) * 8, room)
+        self.stack_bytes += used
         kind, misc, size = _HEADER.unpack_from(record)
         yield _HEADER.pack(kind, misc, size - room + used)
         yield record[_HEADER.size : at]

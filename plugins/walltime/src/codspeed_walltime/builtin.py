@@ -82,6 +82,7 @@ class Builtin(Profiler):
         self._drain()
         if self._writer is not None:
             self.samples = self._writer.samples
+            self.stack_bytes = self._writer.stack_bytes
             self.lost = self._writer.lost
             self.pids = frozenset(self._writer.pids)
         self._sampler = None

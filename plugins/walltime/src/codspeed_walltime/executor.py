@@ -37,7 +37,9 @@ TIMESTAMPS: Final = "ExecutionTimestamps.msgpack"
 # Of the second pass: its results must not be taken for those of the first.
 _SECOND: Final = "profile-pass"
 # What takes longer is done when somebody looks: the end of a run should not be waited for.
-_FOLDED_AT_ONCE_S: Final = 0.25
+# Stacks are followed at 50 MB/s and more; the time is for where nobody counted, or it is slower.
+_FOLDED_AT_ONCE_BYTES: Final = 8 << 20
+_FOLDED_AT_ONCE_S: Final = 0.15
 
 _TRAMPOLINE: Final = "PYTHON_PERF_JIT_SUPPORT"
 # It switches the trampoline on by itself, whatever the variable says.
@@ -140,7 +142,10 @@ class WalltimeExecutor(ExecutorDefaults):
         """Make call trees now, while the binaries are those that ran, if that is quick."""
         if not profiler.is_on or profiler.samples == 0 or not (folder / PIPEDATA).is_file():
             return
-        budget_s = None if target != folder else _FOLDED_AT_ONCE_S
+        is_apart = target != folder  # then it can't be made later: the windows are not kept
+        if not is_apart and profiler.stack_bytes > _FOLDED_AT_ONCE_BYTES:
+            return
+        budget_s = None if is_apart else _FOLDED_AT_ONCE_S
         try:
             folded = _folding().profiles(folder, outcome, budget_s=budget_s)
         except (CodspeedError, OSError) as failure:

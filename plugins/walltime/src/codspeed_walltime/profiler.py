@@ -37,6 +37,7 @@ class Profiler:
     Attributes:
         name: Which one and what it counts, for the measurement-model id; "none" if it gave up.
         samples: How many there are after `stop`; None if this profiler does not tell.
+        stack_bytes: How much of stacks the samples have, after `stop`; 0 if it does not tell.
         lost: Records that there was no room for, after `stop`.
         pids: Processes that were seen, after `stop`.
         notes: What the user should know, after `stop`.
@@ -47,6 +48,7 @@ class Profiler:
     def __init__(self) -> None:
         self.name = self.kind
         self.samples: int | None = None
+        self.stack_bytes = 0
         self.lost = 0
         self.pids: frozenset[int] = frozenset()
         self.notes: tuple[str, ...] = ()
