@@ -181,7 +181,7 @@ def _uploaders(env: Env) -> tuple[list[str] | None, bool]:
     publishing = not given or "forge" in given or _is_true(env, "COMMENT")
     if not given:
         return None, publishing
-    return [name for name in given if name != "forge"] or ["none"], publishing
+    return [name for name in given if name != "forge"] or ["local"], publishing
 
 
 def measure_env(env: Env) -> dict[str, str]:

@@ -145,11 +145,15 @@ class UploaderDescriptor(Descriptor):
     """An uploader: takes a bundle somewhere.
 
     Attributes:
-        wanted: Why it runs unasked in this context, in a few words; None if it does not.
+        wanted: Why it runs unasked in this context, in a few words; None if it does not. May raise
+            `UsageError` for options that make no sense in this context.
+        lacking: Of one that does not: what it lacks in a context in which people expect it, in a
+            line that is shown at the end of the run; None for silence.
         compat: "codspeed" if what it uploads must be measured the reference's way.
     """
 
     wanted: Callable[[RunContext, Any], str | None] = _never_wanted
+    lacking: Callable[[RunContext, Any], str | None] = _never_wanted
     compat: str | None = None
 
 

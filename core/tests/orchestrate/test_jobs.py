@@ -102,6 +102,9 @@ class Registry:
     def plugins(self, _group: str) -> list[Plugin]:
         return []
 
+    def options(self) -> dict[str, Any]:
+        return {}
+
 
 def measure(folder: Path, env: dict[str, str] | None = None, **request: Any) -> RunReport:
     (folder / "temp").mkdir(exist_ok=True)

@@ -162,7 +162,7 @@ def test_without_a_base_the_values_are_told(job: Job) -> None:
     job.context = attrs.evolve(job.context, base="release")
     receipt = job.upload(job.head())
 
-    why = "1 result, nothing to compare with: no run of release is stored"
+    why = "1 benchmark, nothing to compare with: no run of release is stored"
     assert receipt.message.startswith(why)
     assert "| `fast` | Time | 2.00 µs |" in job.summary.read_text()
 

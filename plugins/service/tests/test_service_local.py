@@ -201,7 +201,33 @@ def test_a_run_that_fails_is_no_failed_upload(
         account.uploader(token=token).upload(make(context=local))
 
     assert caught.value.exit_code == 1
+    assert "the results are uploaded (run run-0)" in str(caught.value.hint)
+    assert "codspeed upload" not in str(caught.value.hint)
     assert len(service.uploads) == 1
+
+
+def test_an_analysis_that_fails_is_a_warning_where_the_upload_is_optional(
+    make: Any, local: Any, account: Any, service: Any, token: str, listener: Any
+) -> None:
+    service.api.statuses = ["FAILURE"]
+
+    receipt = account.uploader(token=token, upload_optional=True).upload(make(context=local))
+
+    assert (receipt.message, receipt.url) == ("uploaded to CodSpeed: Acme/widgets", "")
+    assert "the results are uploaded" in listener.warnings[0]
+
+
+def test_without_the_api_nothing_is_uploaded_and_the_upload_can_be_repeated(
+    make: Any, local: Any, account: Any, service: Any, token: str
+) -> None:
+    bundle = make(context=local)
+
+    with pytest.raises(UploadError) as caught:
+        account.uploader(token=token, api_url="http://127.0.0.1:9/").upload(bundle)
+
+    assert caught.value.exit_code == 8
+    assert f"codspeed upload {bundle.path} --uploader codspeed" in str(caught.value.hint)
+    assert service.announced == []
 
 
 def test_waiting_ends_after_five_minutes(account: Any, service: Any, token: str) -> None:

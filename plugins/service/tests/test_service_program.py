@@ -147,11 +147,49 @@ def test_a_run_by_hand_asks_for_no_login(job: dict[str, str], tmp_path: Path) ->
     assert "stored in" in log.read_text()
 
 
-def test_options_are_refused_before_anything_runs(job: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--uploader", "codspeed", "--provider", "gitlab"], "--provider needs --repository"),
+        (["--uploader", "codspeed", "-r", "a/b"], "is not supported for GitHub Actions"),
+        (["-r", "a/b"], "is not supported for GitHub Actions"),
+    ],
+)
+def test_options_are_refused_before_anything_runs(
+    job: dict[str, str], tmp_path: Path, words: list[str], problem: str
+) -> None:
     log, trace = tmp_path / "log", tmp_path / "trace"
 
-    words = ("exec", "-m", "walltime", "--uploader", "codspeed", "--provider", "gitlab")
-    code = start(job, *words, "--", "touch", str(trace), log=log)
+    code = start(job, "exec", "-m", "walltime", *words, "--", "touch", str(trace), log=log)
 
     assert (code, trace.exists()) == (2, False), log.read_text()
-    assert "--provider needs --repository" in log.read_text()
+    assert problem in log.read_text()
+
+
+@pytest.mark.usefixtures("fifo_lock")
+@pytest.mark.parametrize(("token", "expected"), [("refused-token", 7), ("", 7)])
+def test_a_token_that_is_missing_or_refused_ends_with_seven(
+    job: dict[str, str], tmp_path: Path, token: str, expected: int
+) -> None:
+    log = tmp_path / "log"
+    Path(job["GITHUB_EVENT_PATH"]).write_text(json.dumps({"repository": {"private": True}}))
+    with FakeService() as service:
+        job |= {"CODSPEED_UPLOAD_URL": service.upload_url, "CODSPEED_TOKEN": token}
+        code = start(job, *exec_words("--uploader", "codspeed"), log=log)
+        optional = start(job, *exec_words("--uploader", "codspeed", "--upload-optional"), log=log)
+
+    assert (code, optional) == (expected, 0), log.read_text()
+    assert "to repeat the upload: codspeed upload" in log.read_text()
+
+
+@pytest.mark.usefixtures("fifo_lock")
+def test_a_private_job_without_a_token_says_why_nothing_was_uploaded(
+    job: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    Path(job["GITHUB_EVENT_PATH"]).write_text(json.dumps({"repository": {"private": True}}))
+
+    code = start(job, *exec_words(), log=log)
+
+    assert code == 0, log.read_text()
+    assert "not uploaded to CodSpeed: this private repository has no token" in log.read_text()

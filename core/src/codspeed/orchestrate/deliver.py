@@ -11,7 +11,7 @@ from codspeed import bundle
 from codspeed.errors import CodspeedError, InterruptedRunError, exit_code
 from codspeed.model import Bundle, RunReport
 from codspeed.orchestrate import interrupt
-from codspeed.orchestrate.select import blaming, made, uploader_plugins
+from codspeed.orchestrate.select import blaming, lacking_lines, made, uploader_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +43,8 @@ def upload(
     found = bundle.read(path)
     plugins = uploader_plugins(registry, uploaders, context, plugin_options, warn=reporter.warning)
     errors, lines = hand_over(found, plugins, plugin_options, system, reporter)
+    if uploaders is None:
+        lines += lacking_lines(registry, context, plugin_options, plugins)
     reporter.finished(found, lines)
     return RunReport(found, tuple(errors), exit_code(errors))
 

@@ -9,7 +9,7 @@ import string
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -35,13 +35,22 @@ from codspeed.model import (
 from codspeed.orchestrate import interrupt
 from codspeed.orchestrate.deliver import hand_over
 from codspeed.orchestrate.part import Command, Measurement, commands_of, ensure_tools, tell
-from codspeed.orchestrate.select import blaming, compat_of, made, option_values, uploader_plugins
+from codspeed.orchestrate.select import (
+    blaming,
+    compat_of,
+    lacking_lines,
+    made,
+    option_values,
+    uploader_plugins,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from codspeed.model import Bundle, Reporter, RunContext, RunRequest, System
     from codspeed.registry import Plugin, Registry
+
+_STORE: Final = "local"  # the uploader that --no-store leaves out
 
 
 def run(
@@ -161,7 +170,7 @@ class _Run:
         request = self._request
         chosen = uploader_plugins(
             self._registry,
-            request.uploaders,
+            self._named_uploaders(),
             self._context,
             request.plugin_options,
             warn=reporter.warning,
@@ -169,8 +178,17 @@ class _Run:
         return [
             plugin
             for plugin in chosen
-            if (request.store if plugin.name == "local" else not request.skip_upload)
+            if (request.store if plugin.name == _STORE else not request.skip_upload)
         ]
+
+    def _named_uploaders(self) -> tuple[str, ...] | None:
+        """Return what was named, and the store, which only --no-store and `none` leave out."""
+        names = self._request.uploaders
+        if not names or any(name.rpartition(":")[2] == _STORE for name in names):
+            return names
+        plugins = self._registry.plugins("codspeed.uploaders")
+        is_there = any(p.name == _STORE and p.descriptor is not None for p in plugins)
+        return (*names, _STORE) if is_there else names
 
     def _require_profile_folder(self, reporter: Reporter) -> None:
         """Find out before anything runs whether given profile folders can be used."""
@@ -362,6 +380,8 @@ class _Run:
         options = self._request.plugin_options
         errors, lines = hand_over(kept, self._uploaders, options, self._system, self._reporter)
         self._errors.extend(errors)
+        if self._request.uploaders is None and not self._request.skip_upload:
+            lines += lacking_lines(self._registry, self._context, options, self._uploaders)
         return lines
 
 

@@ -45,7 +45,7 @@ def uploader_plugins(
         named = [registry.get("codspeed.uploaders", name) for name in names]
         for plugin in named:
             with blaming(plugin):
-                options_of(plugin, values)
+                _is_wanted(plugin, context, values)  # refuses options that fit no such context
         return named
     found = []
     for plugin in registry.plugins("codspeed.uploaders"):
@@ -61,6 +61,22 @@ def uploader_plugins(
         else:
             found += [plugin] if is_wanted else []
     return found
+
+
+def lacking_lines(
+    registry: Registry, context: RunContext, values: Mapping[str, Any], chosen: Sequence[Plugin]
+) -> list[str]:
+    """Return a line for each uploader that people expect here, but that lacks something to run."""
+    lines = []
+    taking_part = {plugin.name for plugin in chosen}
+    for plugin in registry.plugins("codspeed.uploaders"):
+        if plugin.descriptor is None or plugin.name in taking_part:
+            continue
+        # Whether it is wanted failed before, with a warning; this is no more than a courtesy.
+        with contextlib.suppress(CodspeedError), blaming(plugin):
+            line = plugin.descriptor.lacking(context, options_of(plugin, values))
+            lines += [line] if line else []
+    return lines
 
 
 def compat_of(uploaders: Sequence[Plugin]) -> Compat:

@@ -49,7 +49,8 @@ class Report:
     def headline(self) -> str:
         """Return the report in one line of plain text."""
         if self.comparison is None:
-            return f"{_count(len(self.head.measurements), 'result')}, {self.note}"
+            measured = sum(each.series.headline for each in self.head.measurements)
+            return f"{_count(measured, 'benchmark')}, {self.note}"
         rows = [row for row in self.comparison.rows if row.series.headline]
         compared = sum(row.status in COMPARED for row in rows)
         parts = [f"{_count(compared, 'benchmark')} compared"]

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from codspeed_service.uploader import ServiceUploader
 
 _UPLOADS: Final = ("run", "exec", "upload")
+_CI_LABELS: Final = {
+    "github-actions": "GitHub Actions",
+    "gitlab-ci": "GitLab CI",
+    "buildkite": "Buildkite",
+}
 # What --provider takes, in any case (spec/cli-upload.md 1.4) -> its name on the service.
 PROVIDERS: Final = {"github": "GITHUB", "gh": "GITHUB", "gitlab": "GITLAB", "gl": "GITLAB"}
 
@@ -161,8 +166,25 @@ def _check_url(what: str, url: str) -> None:
         raise UsageError(problem)
 
 
+def refuse_override(context: RunContext, options: ServiceOptions) -> None:
+    """Refuse to choose the repository of a CI job.
+
+    Raises:
+        UsageError: If somebody did.
+    """
+    label = _CI_LABELS.get(context.provider)
+    if label is not None and options.repository is not None:
+        problem = f"Specifying owner and repository from CLI is not supported for {label}"
+        raise UsageError(problem, hint="leave out --repository and CODSPEED_REPOSITORY")
+
+
 def _wanted(context: RunContext, options: ServiceOptions) -> str | None:
-    """Return why results go to the service unasked; never a demand to log in for a local run."""
+    """Return why results go to the service unasked; never a demand to log in for a local run.
+
+    Raises:
+        UsageError: If somebody chose a repository in a CI job, whose provider knows it.
+    """
+    refuse_override(context, options)
     if options.token:
         return "a token of the service is given"
     if options.oauth_token:
@@ -172,6 +194,23 @@ def _wanted(context: RunContext, options: ServiceOptions) -> str | None:
     if context.provider != "local" and context.facts.get("private") == "false":
         return "the repository is public"
     return None
+
+
+# What gives a job a token, by provider; nothing is said of runs by hand.
+_REMEDIES: Final = {
+    "github-actions": "`permissions: id-token: write`, or a token in CODSPEED_TOKEN",
+    "gitlab-ci": "a token in CODSPEED_TOKEN (also an `id_tokens` one, audience codspeed.io)",
+    "buildkite": "a token in CODSPEED_TOKEN",
+}
+
+
+def _lacking(context: RunContext, options: ServiceOptions) -> str | None:
+    """Say in CI why nothing went to the service; a private job would go there in silence else."""
+    remedy = _REMEDIES.get(context.provider)
+    if remedy is None or _wanted(context, options) is not None:
+        return None
+    what = "private repository" if context.facts.get("private") == "true" else "job"
+    return f"not uploaded to CodSpeed: this {what} has no token for it; it takes {remedy}"
 
 
 def _load_uploader() -> type[ServiceUploader]:
@@ -204,6 +243,7 @@ uploader = UploaderDescriptor(
     load=_load_uploader,
     options=ServiceOptions,
     wanted=_wanted,
+    lacking=_lacking,
     compat="codspeed",
     status=_status,
 )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from codspeed.environment.repository import parse_remote
-from codspeed.errors import AuthenticationError, UploadError, UsageError
+from codspeed.errors import AuthenticationError, UploadError
 from codspeed_service import contract
-from codspeed_service.descriptor import owner_and_name, provider_kind
+from codspeed_service.descriptor import owner_and_name, provider_kind, refuse_override
 from codspeed_service.metadata import Destination
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from codspeed_service.descriptor import ServiceOptions
 
 _HOSTS: Final = {"github.com": "GITHUB", "gitlab.com": "GITLAB"}
-_LABELS: Final = {
-    "github-actions": "GitHub Actions",
-    "gitlab-ci": "GitLab CI",
-    "buildkite": "Buildkite",
-}
 
 
 def of_job(context: RunContext, options: ServiceOptions) -> Destination:
@@ -36,10 +31,7 @@ def of_job(context: RunContext, options: ServiceOptions) -> Destination:
         UsageError: If somebody chose another one.
         UploadError: If the checkout has no commit.
     """
-    if options.repository is not None:
-        label = _LABELS[context.provider]
-        problem = f"Specifying owner and repository from CLI is not supported for {label}"
-        raise UsageError(problem, hint="leave out --repository and CODSPEED_REPOSITORY")
+    refuse_override(context, options)
     facts = context.facts
     if not context.commit:
         note = facts.get("repository_note", "there is no git repository")

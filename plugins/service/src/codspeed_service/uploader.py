@@ -17,7 +17,7 @@ from codspeed.journal import secrets_of
 from codspeed.model import Bundle, Compat, Reporter
 from codspeed.protocols import Receipt, UploaderDefaults
 from codspeed_service import contract, destination, metadata
-from codspeed_service.api import Api
+from codspeed_service.api import Api, ServiceError
 from codspeed_service.archive import packed
 from codspeed_service.credentials import Credentials, fixed_token
 from codspeed_service.http import Client
@@ -27,7 +27,7 @@ from codspeed_service.run_part import upload_part
 from codspeed_service.upload import RefusedTokenError, announce, store
 
 if TYPE_CHECKING:
-    from codspeed.model import PartRecord, System
+    from codspeed.model import PartRecord, RunContext, System
     from codspeed_service.archive import Archive
     from codspeed_service.descriptor import ServiceOptions
     from codspeed_service.metadata import JobPart
@@ -81,9 +81,12 @@ class ServiceUploader(UploaderDefaults):
         if bundle.manifest.exit_code:
             return Receipt("not uploaded to CodSpeed: the run failed")
         try:
-            return self._upload(bundle)
+            uploaded = self._upload(bundle)
         except (UploadError, AuthenticationError) as failure:
             return self._failed(bundle, failure)
+        target = uploaded.target
+        url = "" if uploaded.api is None else self._outcome(uploaded.api, target, uploaded.run_id)
+        return Receipt(f"uploaded to CodSpeed: {target.owner}/{target.name}", url)
 
     def _failed(self, bundle: Bundle, failure: CodspeedError) -> Receipt:
         again = f"codspeed upload {shlex.quote(str(bundle.path))} --uploader codspeed"
@@ -94,7 +97,7 @@ class ServiceUploader(UploaderDefaults):
         failure.hint = remedy if failure.hint is None else f"{failure.hint}\n{remedy}"
         raise failure
 
-    def _upload(self, bundle: Bundle) -> Receipt:
+    def _upload(self, bundle: Bundle) -> _Uploaded:
         token = fixed_token(self.options, self._client)
         context = bundle.manifest.context
         credentials = Credentials(token, context, self._env, self._client, self._reporter.warning)
@@ -102,22 +105,49 @@ class ServiceUploader(UploaderDefaults):
         is_local = context.provider not in contract.RUN_ENVIRONMENTS
         if is_local:
             credentials.token()  # without one nothing below can work
-            info = self._reporter.info
-            target = destination.of_local_run(context, self.options, api, info)
+            target = self._local_target(context, api)
         else:
             target = destination.of_job(context, self.options)
         last = _Uploads(self, bundle, target, credentials).run()
-        linked = f"{target.owner}/{target.name}"
         self._reporter.info("Performance data uploaded")
-        self._reporter.info(f"Linked repository: {linked}")
-        url = ""
-        if is_local:
-            url = show_outcome(api, target, last, self.options, self._reporter, self._env)
-        return Receipt(f"uploaded to CodSpeed: {linked}", url)
+        self._reporter.info(f"Linked repository: {target.owner}/{target.name}")
+        return _Uploaded(target, last, api if is_local else None)
+
+    def _local_target(self, context: RunContext, api: Api) -> Destination:
+        try:
+            return destination.of_local_run(context, self.options, api, self._reporter.info)
+        except ServiceError as failure:  # nothing was uploaded yet
+            raise UploadError(failure.problem, hint=failure.hint) from failure
+
+    def _outcome(self, api: Api, target: Destination, run_id: str) -> str:
+        """Show what the service computed; that it can't be shown undoes no upload."""
+        try:
+            return show_outcome(api, target, run_id, self.options, self._reporter, self._env)
+        except (ServiceError, AuthenticationError) as failure:
+            done = f"the results are uploaded (run {run_id}); only their analysis can't be shown"
+            failure.hint = done if failure.hint is None else f"{failure.hint}\n{done}"
+            if not self.options.upload_optional:
+                raise
+            self._reporter.warning(str(failure))
+            return ""
 
     @property
     def _env(self) -> dict[str, str]:
         return {} if self._system is None else dict(self._system.env)
+
+
+@attrs.frozen
+class _Uploaded:
+    """What was done.
+
+    Attributes:
+        run_id: Of the last part; all belong to one run.
+        api: Where the results of a local run are asked for; None in CI, which waits for none.
+    """
+
+    target: Destination
+    run_id: str
+    api: Api | None
 
 
 @attrs.frozen
