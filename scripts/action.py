@@ -51,6 +51,7 @@ _FORGE = "codspeed-report:forge"
 _RESULTS = b"::group::Benchmark results"
 _END = b"::endgroup::"
 _BUNDLE = b"Bundle: "
+_UPLOADED = b"uploaded to CodSpeed: "
 
 
 class Problem(Exception):  # noqa: N818 - what the user did, not a fault of ours
@@ -234,9 +235,9 @@ def _bundle(lines: list[bytes]) -> str:
 
 
 def _url(lines: list[bytes]) -> str:
-    """Return the address behind the message of an uploader."""
-    words = [line.rsplit(b" ", 1)[-1].decode(errors="replace") for line in lines]
-    found = [word for word in words if re.match(r"https?://\S+$", word)]
+    """Return the address behind the message of the service's uploader."""
+    told = [line.decode(errors="replace") for line in lines if line.startswith(_UPLOADED)]
+    found = [match[1] for match in (re.search(r" (https?://\S+)$", line) for line in told) if match]
     return found[-1] if found else ""
 
 

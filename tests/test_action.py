@@ -16,15 +16,16 @@ from typing import Any
 import pytest
 import yaml
 
+from codspeed.testing import FakeService
 from codspeed.testing.action import ActionResult, CompositeRunner, FolderCache
+from codspeed.testing.fifo import fifo_lock
 from codspeed.testing.forge import FakeForge
 
 ROOT = Path(__file__).parents[1]
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.timeout(300),  # the first one installs with pip
-    pytest.mark.usefixtures("fifo_lock"),
+    pytest.mark.timeout(300),  # the first one installs with pip; others may hold the FIFO paths
 ]
 
 CONFIG = """
@@ -37,7 +38,7 @@ benchmarks:
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The action as GitHub brings it: files without a repository."""
     folder = tmp_path_factory.mktemp("_actions") / "codspeed"
@@ -55,10 +56,17 @@ def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def temp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """RUNNER_TEMP, kept between tests: an installation serves all uses in a job."""
-    return tmp_path_factory.mktemp("_temp")
+@pytest.fixture(scope="session")
+def temp(action: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RUNNER_TEMP with codspeed installed: an installation serves all uses in a job.
+
+    It is made before any test holds what all tests of this machine share.
+    """
+    folder = tmp_path_factory.mktemp("_temp")
+    files = {f"GITHUB_{name}": str(folder / name) for name in ("OUTPUT", "PATH")}
+    env = os.environ | files | {"RUNNER_TEMP": str(folder), "INPUT_RUNNER_VERSION": ""}
+    subprocess.run([action / "scripts" / "action-install"], env=env, check=True)
+    return folder
 
 
 class Repository:
@@ -150,7 +158,7 @@ class Repository:
 
 @pytest.fixture
 def repository(action: Path, temp: Path, tmp_path: Path) -> Any:
-    with FakeForge() as forge:
+    with FakeForge() as forge, fifo_lock(timeout=250):
         yield Repository(tmp_path, action, temp, forge)
 
 
@@ -215,6 +223,31 @@ def test_a_fork_measures_and_the_default_branch_publishes(
     assert (right.returncode, wrong.returncode) == (0, 8), right.stdout + wrong.stdout
     assert list(repository.forge.comments) == [101]
     assert "names pull request 22, which is not at commit" in wrong.stdout
+
+
+@pytest.mark.parametrize(
+    ("inputs", "has_oidc", "token"),
+    [
+        pytest.param({"token": "planted-token"}, False, "planted-token", id="token"),
+        pytest.param({"store_cache": "true"}, True, "eyJ.oidc-token-0.sig", id="OpenID Connect"),
+        pytest.param({"store_cache": "true"}, False, None, id="public, store-cache, no token"),
+    ],
+)
+def test_when_the_service_gets_the_results(
+    repository: Repository,
+    inputs: dict[str, str],
+    has_oidc: bool,  # noqa: FBT001 - a row
+    token: str | None,
+) -> None:
+    """The table of tests/test_uploaders.py has the other cases."""
+    with FakeService() as service:
+        service.api.tokens["planted-token"] = "ada"
+        repository.extra = service.oidc_variables if has_oidc else {}
+        done = repository.job(upload_url=service.upload_url, **inputs)
+
+    assert (done.status, service.refusals) == (0, []), done.log
+    assert [upload.token for upload in service.uploads] == ([token] if token else [])
+    assert "planted-token" not in done.log
 
 
 HOSTILE = """$(touch pwned) `touch pwned` ' " ; touch pwned #

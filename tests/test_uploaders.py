@@ -88,6 +88,19 @@ def test_who_takes_the_results(case: Any, tmp_path: Path) -> None:
 
 # --- The action: what it measures with, and whether it tells afterwards ---
 
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    """The module scripts/action.py, which is no part of a distribution."""
+    path = Path(__file__).parents[1] / "scripts" / "action.py"
+    spec = importlib.util.spec_from_file_location("codspeed_action_script", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 OIDC = {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x", "ACTIONS_ID_TOKEN_REQUEST_URL": "y"}
 STORE = {"INPUT_STORE_CACHE": "true"}
 
@@ -107,12 +120,19 @@ STORE = {"INPUT_STORE_CACHE": "true"}
         pytest.param({"INPUT_UPLOADER": "forge"}, (["local"], True), id="only told"),
     ],
 )
-def test_what_the_action_asks_for(env: dict[str, str], expected: tuple[Any, bool]) -> None:
-    path = Path(__file__).parents[1] / "scripts" / "action.py"
-    spec = importlib.util.spec_from_file_location("codspeed_action_script", path)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-
+def test_what_the_action_asks_for(
+    script: Any, env: dict[str, str], expected: tuple[Any, bool]
+) -> None:
     assert script._uploaders(env) == expected
+
+
+def test_the_action_finds_bundle_and_address_in_the_results(script: Any) -> None:
+    lines = [
+        b"uploaded to CodSpeed: acme/widgets https://codspeed.io/acme/widgets",
+        b"told somebody else https://forge.example/1",
+        b"Bundle: /home/a b/bundles/1",
+    ]
+
+    assert script._url(lines) == "https://codspeed.io/acme/widgets"
+    assert script._url(lines[1:]) == ""
+    assert script._bundle(lines) == "/home/a b/bundles/1"

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from codspeed.testing.service_rules import check_metadata
+from codspeed_service.destination import page
 from codspeed_service.metadata import Destination, JobPart, Packed, document, dump, run_hash
 from codspeed_service.run_part import suffixed, upload_part
 
@@ -64,6 +65,22 @@ def test_a_bundle_of_that_job_gives_the_example(make: Any, example: str) -> None
     found["repositoryRootPath"] = "/home/runner/work/widgets/widgets/"
 
     assert dump(found).decode() == example
+
+
+@pytest.mark.parametrize(
+    ("head_ref", "upload_url", "expected"),
+    [
+        (None, None, "https://codspeed.io/acme/widgets"),
+        ("mallory:feat/x", None, "https://codspeed.io/acme/widgets/branches/mallory%3Afeat%2Fx"),
+        (None, "https://elsewhere.example/upload", ""),
+    ],
+)
+def test_where_the_service_shows_what_a_job_uploaded(
+    head_ref: str | None, upload_url: str | None, expected: str
+) -> None:
+    target = Destination("GITHUB", "acme", "widgets", "a" * 40, "refs/heads/x", head_ref, None)
+
+    assert page(target, upload_url) == expected
 
 
 def test_what_is_false_about_allocations_is_left_out(make: Any) -> None:

@@ -15,6 +15,7 @@ USER_AGENT: Final = RUNNER_NAME
 # History: 7 runner 4.5; 8 allowEmpty; 9 localData; 10 cpuFlags.
 METADATA_VERSION: Final = 10
 
+SITE_URL: Final = "https://codspeed.io"
 UPLOAD_URL: Final = "https://api.codspeed.io/upload"
 API_URL: Final = "https://gql.codspeed.io/"
 OIDC_AUDIENCE: Final = "codspeed.io"

@@ -7,6 +7,7 @@ measurement, and a checkout without a usable remote goes to the project of local
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from codspeed.environment.repository import parse_remote
 from codspeed.errors import AuthenticationError, UploadError
@@ -47,6 +48,23 @@ def of_job(context: RunContext, options: ServiceOptions) -> Destination:
         head_ref=facts.get("head_ref"),
         base_ref=facts.get("base_ref"),
     )
+
+
+def page(target: Destination, upload_url: str | None) -> str:
+    """Return where the service shows what a job uploaded; empty if it is not known.
+
+    An upload is answered with an id and no address; these are the ones in the service's comments on
+    pull requests.
+
+    Args:
+        upload_url: Where the upload went; None for the service's own address.
+    """
+    if upload_url not in {None, contract.UPLOAD_URL}:
+        return ""
+    repository = f"{contract.SITE_URL}/{quote(target.owner)}/{quote(target.name, safe='')}"
+    if target.head_ref is None:
+        return repository
+    return f"{repository}/branches/{quote(target.head_ref, safe='')}"
 
 
 def of_local_run(

@@ -85,7 +85,10 @@ class ServiceUploader(UploaderDefaults):
         except (UploadError, AuthenticationError) as failure:
             return self._failed(bundle, failure)
         target = uploaded.target
-        url = "" if uploaded.api is None else self._outcome(uploaded.api, target, uploaded.run_id)
+        if uploaded.api is None:
+            url = destination.page(target, self.options.upload_url)
+        else:
+            url = self._outcome(uploaded.api, target, uploaded.run_id)
         return Receipt(f"uploaded to CodSpeed: {target.owner}/{target.name}", url)
 
     def _failed(self, bundle: Bundle, failure: CodspeedError) -> Receipt:
