@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
+import zlib
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, NoReturn, Self
@@ -26,6 +27,7 @@ _SEGMENT: Final = struct.Struct("<IIQQQQQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _DYNAMIC: Final = struct.Struct("<qQ")
 _NOTE: Final = struct.Struct("<III")
+_COMPRESSION: Final = struct.Struct("<IIQQ")
 
 _ET_EXEC: Final = 2
 _PT_LOAD: Final = 1
@@ -35,6 +37,8 @@ _PT_NOTE: Final = 4
 _SHT_SYMTAB: Final = 2
 _SHT_NOBITS: Final = 8
 _SHT_DYNSYM: Final = 11
+_SHF_COMPRESSED: Final = 1 << 11
+_ELFCOMPRESS_ZLIB: Final = 1
 _SHN_XINDEX: Final = 0xFFFF
 _PN_XNUM: Final = 0xFFFF
 _DT_NEEDED: Final = 1
@@ -63,6 +67,7 @@ class Section(NamedTuple):
     offset: int
     size: int
     link: int
+    flags: int = 0
 
 
 class Segment(NamedTuple):
@@ -131,7 +136,8 @@ class Elf:
         if section.kind == _SHT_NOBITS:
             return b""
         with _opened(self) as file:
-            return file.bytes_at(section.offset, section.size, section.name)
+            data = file.bytes_at(section.offset, section.size, section.name)
+            return _inflated(file, section, data) if section.flags & _SHF_COMPRESSED else data
 
     def functions(self) -> tuple[Symbol, ...]:
         """Return the functions of `.symtab` and `.dynsym`, sorted by address, each once.
@@ -245,6 +251,19 @@ class _Image(_File):
         return self._image[offset : offset + size]
 
 
+def _inflated(file: _File, section: Section, data: bytes) -> bytes:
+    """Return what a compressed section holds: debug files of distributions have such."""
+    if len(data) < _COMPRESSION.size:
+        file.fail(f"{section.name} is cut off")
+    kind, _, size, _ = _COMPRESSION.unpack_from(data)
+    if kind != _ELFCOMPRESS_ZLIB:
+        file.fail(f"{section.name} is compressed in a way that is not known ({kind})")
+    try:
+        return zlib.decompressobj().decompress(data[_COMPRESSION.size :], max(1, size))
+    except zlib.error as failure:
+        file.fail(f"{section.name} can't be decompressed: {failure}", failure)
+
+
 def _opened(elf: Elf) -> _File:
     return _File(elf.path) if elf._image is None else _Image(elf.path, elf._image)  # noqa: SLF001 - of this module
 
@@ -291,7 +310,8 @@ def _sections(file: _File, at: int, *, count: int, names: int) -> tuple[Section,
         file.fail("section names are in no section")
     strings = file.bytes_at(rows[names][4], rows[names][5], "section names") if names else b""
     return tuple(
-        Section(_text(strings, row[0]), row[1], row[3], row[4], row[5], row[6]) for row in rows
+        Section(_text(strings, row[0]), row[1], row[3], row[4], row[5], row[6], row[2])
+        for row in rows
     )
 
 

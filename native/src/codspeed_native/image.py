@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from codspeed_native import debug_file, elf
 from codspeed_native.cfi import UnwindTable
+from codspeed_native.line_table import LineTable
 from codspeed_native.symbol_table import SymbolTable
 
 if TYPE_CHECKING:
@@ -47,16 +48,21 @@ class Image:
         """
         return self._table.row(address)
 
-    def name_of(self, address: int) -> str | None:
-        """Return the name of the function at an address as linked; None if it has none.
+    def find(self, address: int) -> tuple[int, str] | None:
+        """Return where the function at an address as linked begins, and its name.
 
         Raises:
             ElfError: If the file is damaged.
         """
-        name = self.symbols.name_of(address)
-        if name is None and any(start <= address < end for start, end in self._stubs):
-            return PLT
-        return name
+        found = self.symbols.find(address)
+        if found is None and any(start <= address < end for start, end in self._stubs):
+            return address, PLT
+        return found
+
+    def name_of(self, address: int) -> str | None:
+        """Return the name of the function at an address as linked. Raises as `find` does."""
+        found = self.find(address)
+        return None if found is None else found[1]
 
     @functools.cached_property
     def _stubs(self) -> list[tuple[int, int]]:
@@ -83,10 +89,21 @@ class Image:
         Raises:
             ElfError: If the file is damaged.
         """
-        if self.name == _VDSO:
-            return SymbolTable.of(self.elf)
-        debug = debug_file.find(self.elf)
-        return SymbolTable.of(self.elf) if debug is None else SymbolTable.of(self.elf, debug)
+        return SymbolTable.of(self.elf, *([] if self._debug is None else [self._debug]))
+
+    @functools.cached_property
+    def lines(self) -> LineTable:
+        """Files and lines, of the file itself or of its debug file.
+
+        Raises:
+            ElfError: If the file is damaged.
+        """
+        has_own = self.elf.section(".debug_line") is not None or self._debug is None
+        return LineTable(self.elf if has_own else self._debug or self.elf)
+
+    @functools.cached_property
+    def _debug(self) -> elf.Elf | None:
+        return None if self.name == _VDSO else debug_file.find(self.elf)
 
 
 class Images:

@@ -30,7 +30,7 @@ class Symbolizer:
         interpreters: Paths of modules that are interpreters, beside those that look like one.
         jit_names: Returns the names of a process's generated code; called once per process, when
             the first of its addresses that lies in no file is named.
-        base: Paths of scripts below this folder are shown relative to it.
+        base: Paths of sources below this folder are shown relative to it.
         kernel_symbols: The kernel's own list of its functions; addresses are hidden from users.
     """
 
@@ -50,7 +50,7 @@ class Symbolizer:
         self._made: dict[int, PerfMap] = {}
         self._kinds: dict[str, str] = {}
         # Equal frames are one object: stacks of them compare and hash quickly.
-        self._frames: dict[tuple[str, str], Frame] = {}
+        self._frames: dict[tuple[str, str, str], Frame] = {}
 
     def stack(self, chain: Chain) -> tuple[Frame, ...]:
         """Return the frames of a chain from the root to the leaf."""
@@ -75,16 +75,31 @@ class Symbolizer:
         kind = self._kinds.get(image.name)
         if kind is None:
             kind = self._kinds[image.name] = self._kind(image.name)
-        return self._shared(_name(space, image, linked), image.name, kind)
+        return self._shared(*self._named(space, image, linked, kind))
+
+    def _named(
+        self, space: Space, image: Image, linked: int, kind: str
+    ) -> tuple[str, str, str, str]:
+        """Return function, module, kind and location; a damaged file names nothing."""
+        try:
+            found = image.find(linked)
+            # Users do not look into the sources of interpreters, whose tables are the largest.
+            line = image.lines.find(found[0]) if found and kind == "native" else None
+        except ElfError as failure:
+            space.images.faults.setdefault(image.name, failure.problem)
+            return _unknown(image.name), image.name, kind, ""
+        location = "" if line is None else f"{_relative(line.file, self._base)}:{line.line}"
+        return found[1] if found else _unknown(image.name), image.name, kind, location
 
     def _kind(self, module: str) -> str:
         is_interpreter = module in self._interpreters or generated.is_runtime(module)
         return "interpreter" if is_interpreter else "native"
 
-    def _shared(self, function: str, module: str, kind: str) -> Frame:
-        frame = self._frames.get((function, module))
+    def _shared(self, function: str, module: str, kind: str, location: str = "") -> Frame:
+        key = function, module, location
+        frame = self._frames.get(key)
         if frame is None:
-            frame = self._frames[function, module] = Frame(function, module, kind)
+            frame = self._frames[key] = Frame(function, module, kind, location)
         return frame
 
     def _generated(self, space: Space, address: int) -> Frame:
@@ -104,14 +119,9 @@ class Symbolizer:
         return self._kernel.name_of(address) or UNKNOWN
 
 
-def _name(space: Space, image: Image, linked: int) -> str:
-    try:
-        found = image.name_of(linked)
-    except ElfError as failure:
-        space.images.faults.setdefault(image.name, failure.problem)
-        found = None
-    return _unknown(image.name) if found is None else found
-
-
 def _unknown(module: str) -> str:
     return f"[{PurePath(module).name}]" if module else UNKNOWN
+
+
+def _relative(file: str, base: str) -> str:
+    return file.removeprefix(f"{base.rstrip('/')}/") if base else file
