@@ -164,12 +164,14 @@ def test_a_refusal_gives_the_services_reason_and_the_command_to_repeat(
 def test_an_optional_upload_that_fails_is_a_warning(
     make: Any, account: Any, service: Any, listener: Any
 ) -> None:
+    """At the level debug there is the reference's reminder, too (spec/cli-upload.md 4.6)."""
     service.faults.plan("store", *[Fault(Mischief.STATUS, 500)] * 4)
     bundle = make()
 
     receipt = account.uploader(upload_optional=True).upload(bundle)
 
     assert "Failed to upload performance report: 500" in listener.warnings[0]
+    assert "case-sensitive" in listener.debugs[-1]
     assert f"codspeed upload {bundle.path} --uploader codspeed" in receipt.message
     assert service.uploads == []
 

@@ -92,6 +92,7 @@ class ServiceUploader(UploaderDefaults):
         return Receipt(f"uploaded to CodSpeed: {target.owner}/{target.name}", url)
 
     def _failed(self, bundle: Bundle, failure: CodspeedError) -> Receipt:
+        self._reporter.debug("names of owners and repositories are case-sensitive on the service")
         again = f"codspeed upload {shlex.quote(str(bundle.path))} --uploader codspeed"
         if self.options.upload_optional:
             self._reporter.warning(str(failure))
