@@ -93,13 +93,14 @@ class Image:
 
     @functools.cached_property
     def lines(self) -> LineTable:
-        """Files and lines, of the file itself or of its debug file.
+        """Files and lines, if the file itself has them.
+
+        Separate debug files are those of system libraries, whose sources nobody has at hand.
 
         Raises:
             ElfError: If the file is damaged.
         """
-        has_own = self.elf.section(".debug_line") is not None or self._debug is None
-        return LineTable(self.elf if has_own else self._debug or self.elf)
+        return LineTable(self.elf)
 
     @functools.cached_property
     def _debug(self) -> elf.Elf | None:

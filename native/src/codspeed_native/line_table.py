@@ -49,11 +49,8 @@ class _Unit(NamedTuple):
     end: int
 
 
-class _Row(NamedTuple):
-    address: int
-    file: int
-    line: int
-    is_end: bool
+# Address, whether code begins there (False: a sequence ends), file, line; plain, there are many.
+_Row = tuple[int, bool, int, int]
 
 
 class LineTable:
@@ -103,17 +100,14 @@ class LineTable:
         if known is None:
             return None
         unit, rows = known
-        # Of several rows of one address the first: where a function begins it is the function's
-        # own, what follows may be code that was put into it.
-        place = bisect.bisect_left(rows, (address,))
-        while place < len(rows) and rows[place].address == address and rows[place].is_end:
-            place += 1
-        if place == len(rows) or rows[place].address != address:
-            place -= 1
-        if place < 0 or rows[place].is_end or not rows[place].line:
+        # The first row of an address: where a function begins it is the function's own, those
+        # behind it may be of code that was put into it.
+        place = bisect.bisect_right(rows, (address + 1,)) - 1
+        if place < 0:
             return None
-        name = _path(unit, rows[place].file)
-        return Line(name, rows[place].line) if name else None
+        _, begins, file, line = rows[place]
+        name = _path(unit, file) if begins and line else ""
+        return Line(name, line) if name else None
 
     # --- Heads of units ---
 
@@ -250,17 +244,17 @@ def _run(data: bytes, unit: _Unit) -> list[_Row]:  # noqa: C901, PLR0912
             advance, change = divmod(code - first_special, unit.line_range)
             address += advance * unit.minimum_length
             line += unit.line_base + change
-            rows.append(_Row(address, file, line, is_end=False))
+            rows.append((address, True, file, line))
         elif code == 0:
             length, at = uleb(data, at)
             if length and data[at] == 1:  # end_sequence
-                rows.append(_Row(address, file, 0, is_end=True))
+                rows.append((address, False, file, 0))
                 address, file, line = 0, 1, 1
             elif length and data[at] == 2:  # set_address
                 address = int.from_bytes(data[at + 1 : at + length], "little")
             at += length
         elif code == 1:  # copy
-            rows.append(_Row(address, file, line, is_end=False))
+            rows.append((address, True, file, line))
         elif code == 2:  # advance_pc
             value, at = uleb(data, at)
             address += value * unit.minimum_length
@@ -277,5 +271,10 @@ def _run(data: bytes, unit: _Unit) -> list[_Row]:  # noqa: C901, PLR0912
         else:  # those that change neither address, file nor line
             for _ in range(unit.operands[code - 1]):
                 _, at = uleb(data, at)
-    rows.sort(key=lambda row: (row.address, not row.is_end))  # ends before beginnings
-    return rows
+    # One row for each address: a beginning, if there is one, and of these the first.
+    first: dict[int, _Row] = {}
+    for row in rows:
+        known = first.get(row[0])
+        if known is None or (row[1] and not known[1]):
+            first[row[0]] = row
+    return sorted(first.values())
