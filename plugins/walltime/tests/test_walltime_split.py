@@ -42,6 +42,9 @@ for _ in range(60):
     thirty()
 """
 
+# Points. A few hundred samples of a 70/30 split scatter by two points (one sigma) by themselves.
+WITHIN = 10
+
 
 @pytest.fixture(autouse=True)
 def _sampled() -> None:
@@ -95,7 +98,7 @@ def test_a_program_in_c(tmp_path: Path, split: Path, how: str) -> None:
     tree = only_tree(run)
     (part,) = run.manifest.parts
 
-    assert share(tree, "seventy") == pytest.approx(70, abs=5)
+    assert share(tree, "seventy") == pytest.approx(70, abs=WITHIN)
     assert f"profiler={how}-" in part.model
 
 
@@ -104,7 +107,7 @@ def test_a_second_run_for_the_profile_leaves_no_results(tmp_path: Path, split: P
     (part,) = run.manifest.parts
     folder = run.path / part.folder
 
-    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=5)
+    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=WITHIN)
     assert "profiler=none/trampoline=off" in part.model
     assert len(list((folder / "results").glob("*.json"))) == 1
     assert json.loads(next((folder / "results").glob("*.json")).read_bytes())["benchmarks"]
@@ -117,7 +120,7 @@ def test_without_perf_and_without_room_at_the_end_it_is_made_when_somebody_looks
     (part,) = run.manifest.parts
     (run.path / part.folder / profiles.FOLDED).unlink(missing_ok=True)
 
-    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=5)
+    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=WITHIN)
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
@@ -132,4 +135,4 @@ def test_functions_of_python(tmp_path: Path, version: str) -> None:
     # 3.12 does not know the runner's variable; pytest-codspeed switches it on there by itself.
     run = measured(tmp_path, "--", python, str(program), env={"PYTHONPERFSUPPORT": "1"})
 
-    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=5)
+    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=WITHIN)
