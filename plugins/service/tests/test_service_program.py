@@ -109,9 +109,12 @@ def test_no_planted_secret_is_anywhere(job: dict[str, str], tmp_path: Path) -> N
     """Not in the job's log, the bundle, the archive, or the arguments of any process."""
     log, seen = tmp_path / "job.log", tmp_path / "processes"
     script = (
-        "import glob, sys\n"
-        "texts = (open(path).read() for path in glob.glob('/proc/[0-9]*/cmdline'))\n"
-        "open(sys.argv[1], 'w').write(''.join(texts))"
+        "import contextlib, pathlib, sys\n"
+        "texts = []\n"
+        "for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
+        "    with contextlib.suppress(OSError):\n"  # others come and go
+        "        texts.append(path.read_bytes())\n"
+        "pathlib.Path(sys.argv[1]).write_bytes(b''.join(texts))"
     )
     with FakeService() as service:
         service.api.tokens[PLANTED[0]] = "ada"
@@ -123,11 +126,11 @@ def test_no_planted_secret_is_anywhere(job: dict[str, str], tmp_path: Path) -> N
         }
         words = exec_words()[:-1]
         code = start(job, *words, sys.executable, "-c", script, str(seen), log=log)
+        assert code == 0, log.read_text()
         archive = service.uploads[0].archive
         assert archive is not None
         shown = archive.read_bytes()
 
-    assert code == 0, log.read_text()
     for path in [log, seen, *tmp_path.joinpath("data").rglob("*")]:
         shown += path.read_bytes() if path.is_file() else b""
     planted = [*PLANTED, service.oidc_request_token]
