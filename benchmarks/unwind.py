@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import shutil
 import statistics
@@ -19,7 +20,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from codspeed_native import perf_data
+from codspeed_native.address_space import AddressSpaces
+from codspeed_native.image import is_file
+from codspeed_native.perf_records import Sample
+from codspeed_native.unwind import Unwinder
+
+if TYPE_CHECKING:
+    from codspeed_native.address_space import Space
+
+_PERF_LIMIT: Final = 127  # frames
 
 _READER: Final = """
 import json, resource, sys
@@ -94,6 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.file or _recorded(Path(folder), arguments.python, arguments.seconds)
         _compare(path, arguments.repeat)
+        _identical(path)
     node = shutil.which("node")
     if node is not None:
         _symbols(Path(node).resolve(), arguments.repeat)
@@ -116,14 +129,16 @@ def _cpu(command: list[str]) -> float:
 
 
 def _compare(path: Path, repeat: int) -> None:
-    perf = ["perf", "script", "-f", "-i", str(path), "--no-inline"]
+    plain = ["perf", "script", "-f", "-i", str(path)]
+    perf = [*plain, "--no-inline"]
     ours: list[dict[str, Any]] = []
-    theirs, bare = [], []
+    default, theirs, bare = [], [], []
     for _ in range(repeat):
         output = subprocess.run(
             [sys.executable, "-c", _READER, str(path)], check=True, capture_output=True, text=True
         )
         ours.append(json.loads(output.stdout))
+        default.append(_cpu(plain))
         theirs.append(_cpu([*perf, "-F", "comm,pid,tid,time,ip,sym"]))
         bare.append(_cpu([*perf, "-F", "comm,pid,tid,time,ip"]))
     facts = ours[0]
@@ -131,6 +146,7 @@ def _compare(path: Path, repeat: int) -> None:
         statistics.median(each[key] for each in ours) for key in ("unwind", "names", "whole")
     )
     script, without = statistics.median(theirs), statistics.median(bare)
+    usual = statistics.median(default)
     samples = facts["samples"]
     print(f"{samples} samples, {facts['frames']} frames, {path.stat().st_size / 1e6:.0f} MB")
     print(f"ends: {facts['ends']}")
@@ -139,8 +155,41 @@ def _compare(path: Path, repeat: int) -> None:
     both = unwind + names
     print(f"together             {both:7.3f} s CPU  {both / samples * 1000:.3f} s (<= 0.3)")
     print(f"with interpreter     {whole:7.3f} s CPU")
-    print(f"perf script ip,sym   {script:7.3f} s CPU  ours / theirs {both / script:.2f} (<= 0.5)")
-    print(f"perf script ip       {without:7.3f} s CPU  unwind / theirs {unwind / without:.2f}")
+    print(f"perf script          {usual:7.3f} s CPU  ours / theirs {both / usual:.2f} (<= 0.5)")
+    print(f"  without inlines    {script:7.3f} s CPU  ours / theirs {both / script:.2f}")
+    print(f"  addresses only     {without:7.3f} s CPU  unwind / theirs {unwind / without:.2f}")
+
+
+def _identical(path: Path) -> None:
+    """Print the share of user chains that are the same as perf's, up to its limit of frames."""
+    command = ["perf", "script", "-f", "-i", str(path), "--no-inline", "--ns", "-F", "tid,time,ip"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    theirs = {}
+    for block in output.split("\n\n"):
+        head, *rest = block.strip().split("\n")
+        if found := re.match(r"\s*(\d+)\s+(\d+)\.(\d{9}):", head):
+            key = int(found[1]), int(found[2]) * 10**9 + int(found[3])
+            theirs[key] = [a for a in (int(line.split()[0], 16) for line in rest) if not a >> 63]
+    spaces = AddressSpaces()
+    unwinder = Unwinder(spaces)
+    total = same = 0
+    for record in perf_data.read(path):
+        if isinstance(record, Sample):
+            chain = unwinder.chain(record)
+            ours = [_relative(chain.space, a) for a in chain.addresses if not a >> 63]
+            total += 1
+            same += ours[:_PERF_LIMIT] == theirs[record.tid, record.time]
+        else:
+            spaces.feed(record)
+    print(f"chains as perf's     {same} of {total}: {100 * same / max(1, total):.2f} % (>= 99 %)")
+
+
+def _relative(space: Space, address: int) -> int:
+    """Return an address as perf prints it: relative to the file, where one is mapped."""
+    mapping = space.find(address)
+    if mapping is None or not (is_file(mapping.path) or mapping.path == "[vdso]"):
+        return address
+    return address - mapping.start + mapping.offset
 
 
 def _symbols(path: Path, repeat: int) -> None:

@@ -35,6 +35,15 @@ class Mapping(NamedTuple):
         return is_same
 
 
+class _Place(NamedTuple):
+    """The part of a mapping that is in one segment of a file."""
+
+    start: int
+    end: int
+    bias: int
+    image: Image
+
+
 class Space:
     """The executable mappings of one program in one process.
 
@@ -54,6 +63,7 @@ class Space:
         self.frames: dict[int, Any] = {}
         self._starts: list[int] = []
         self._mappings: list[Mapping] = []
+        self._places: dict[int, _Place] = {}  # by where the mapping begins
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
@@ -73,11 +83,26 @@ class Space:
         mapping = self.find(address)
         if mapping is None:
             return None
+        place = self._places.get(mapping.start)
+        if place is None or not place.start <= address < place.end:
+            place = self._place(mapping, address)
+            if place is None:
+                return None
+            self._places[mapping.start] = place
+        return place.image, address - place.bias
+
+    def _place(self, mapping: Mapping, address: int) -> _Place | None:
         image = self.images.of(mapping.path, mapping.build_id)
         if image is None:
             return None
-        linked = image.address_of(address - mapping.start + mapping.offset)
-        return None if linked is None else (image, linked)
+        found = image.elf.segment_of(address - mapping.start + mapping.offset)
+        if found is None:
+            return None
+        start = mapping.start - mapping.offset + found.offset
+        end = start + found.file_size
+        return _Place(
+            max(start, mapping.start), min(end, mapping.end), start - found.address, image
+        )
 
     def copy(self, pid: int) -> Space:
         """Return a space that begins with the same mappings."""
@@ -102,6 +127,7 @@ class Space:
     def put(self, new: Mapping) -> None:
         """Add a mapping; of what it covers only the ends remain."""
         first, last = self._overlapping(new)
+        self._places.clear()
         pieces = [new]
         for old in self._mappings[first:last]:
             if old.start < new.start:

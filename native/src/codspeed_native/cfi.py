@@ -99,6 +99,13 @@ class _Fde(NamedTuple):
     end: int
 
 
+class _Function(NamedTuple):
+    first: int
+    last: int
+    starts: list[int]  # of the rows, ascending
+    rows: list[Row]
+
+
 @attrs.define
 class _State:
     cfa_register: int = -1
@@ -124,6 +131,7 @@ class UnwindTable:
         self._header_address = header_address
         self._cies: dict[int, _Cie] = {}
         self._initial: dict[int, _State] = {}  # by where the program of the CIE begins
+        self._functions: dict[int, _Function] = {}  # by where the FDE begins
         self._index: tuple[array.array[int], array.array[int], int] | None = None
 
     def row(self, address: int) -> Row | None:
@@ -133,10 +141,7 @@ class UnwindTable:
             CfiError: If the description is damaged.
         """
         try:
-            fde = self._find(address)
-            if fde is None or not fde.first <= address < fde.last:
-                return None
-            return self._run(fde, address)
+            return self._find(address)
         except (IndexError, struct.error, OverflowError) as failure:
             problem = f"call frame information of {address:#x} is cut off"
             raise CfiError(problem) from failure
@@ -157,12 +162,20 @@ class UnwindTable:
 
     # --- Finding ---
 
-    def _find(self, address: int) -> _Fde | None:
+    def _find(self, address: int) -> Row | None:
         if self._index is None:
             self._index = self._searchable() or self._built()
         starts, places, base = self._index
         position = bisect.bisect_right(starts, address - base) - 1
-        return None if position < 0 else self._fde(places[position])
+        if position < 0:
+            return None
+        place = places[position]
+        function = self._functions.get(place)
+        if function is None:
+            function = self._functions[place] = self._run(self._fde(place))
+        if not function.first <= address < function.last:
+            return None
+        return function.rows[bisect.bisect_right(function.starts, address) - 1]
 
     def _searchable(self) -> tuple[array.array[int], array.array[int], int] | None:
         """Take the linker's table, if it is of the usual form."""
@@ -299,15 +312,20 @@ class UnwindTable:
 
     # --- Running ---
 
-    def _run(self, fde: _Fde, address: int) -> Row:
+    def _run(self, fde: _Fde) -> _Function:
+        """Work out all rows of a function: where one address was sampled, others will be."""
         cie = fde.cie
         known = self._initial.get(cie.start)
         if known is None:
             known = self._initial[cie.start] = _State()
-            self._execute(known, cie, (cie.start, cie.end), (0, 2**64))
+            self._execute(known, cie, (cie.start, cie.end), 0)
         state = _State(known.cfa_register, known.cfa, dict(known.rules))
-        self._execute(state, cie, (fde.start, fde.end), (fde.first, address), known.rules)
-        return Row(state.cfa_register, state.cfa, state.rules, cie.return_register, cie.is_signal)
+        passed = self._execute(state, cie, (fde.start, fde.end), fde.first, known.rules)
+        passed.append((2**64, state.cfa_register, state.cfa, state.rules))
+        starts = [fde.first, *(until for until, *_ in passed[:-1])]
+        column, is_signal = cie.return_register, cie.is_signal
+        rows = [Row(register, cfa, rules, column, is_signal) for _, register, cfa, rules in passed]
+        return _Function(fde.first, fde.last, starts, rows)
 
     # One long function: an interpreter, and most of the time of a cold start.
     def _execute(  # noqa: C901, PLR0912, PLR0915
@@ -315,14 +333,14 @@ class UnwindTable:
         state: _State,
         cie: _Cie,
         program: tuple[int, int],
-        where: tuple[int, int],
+        location: int,
         initial: dict[int, Rule] | None = None,
-    ) -> None:
-        """Run instructions until the next one is about a later address (DWARF 5, 6.4.2)."""
+    ) -> list[tuple[int, int, int | bytes, dict[int, Rule]]]:
+        """Run instructions (DWARF 5, 6.4.2); return each state that was left, and until where."""
         data = self._data
         at, end = program
-        location, address = where
         rules = state.rules
+        passed: list[tuple[int, int, int | bytes, dict[int, Rule]]] = []
         stack: list[tuple[int, int | bytes, dict[int, Rule]]] = []
         while at < end:
             code = data[at]
@@ -331,8 +349,7 @@ class UnwindTable:
             high = code & 0xC0
             if high == 0x40:  # advance_loc
                 location += low * cie.code_factor
-                if location > address:
-                    break
+                passed.append((location, state.cfa_register, state.cfa, rules.copy()))
             elif high == 0x80:  # offset
                 value, at = uleb(data, at)
                 rules[low] = (OFFSET, value * cie.data_factor)
@@ -349,8 +366,7 @@ class UnwindTable:
                 size = _ADVANCES[code]
                 location += int.from_bytes(data[at : at + size], "little") * cie.code_factor
                 at += size
-                if location > address:
-                    break
+                passed.append((location, state.cfa_register, state.cfa, rules.copy()))
             elif code == 0x0E:  # def_cfa_offset
                 state.cfa, at = uleb(data, at)
             elif code == 0x0C:  # def_cfa
@@ -391,12 +407,12 @@ class UnwindTable:
                 rules[register] = (UNDEFINED if code == 0x07 else SAME, 0)
             elif code == 0x01:  # set_loc
                 location, at = self._pointer(at, cie.encoding)
-                if location > address:
-                    break
+                passed.append((location, state.cfa_register, state.cfa, rules.copy()))
             elif code == 0x2E:  # GNU_args_size
                 _, at = uleb(data, at)
             else:
                 _fail(at, f"unknown instruction {code:#x}")
+        return passed
 
     def _block(self, at: int) -> tuple[bytes, int]:
         length, at = uleb(self._data, at)

@@ -117,9 +117,14 @@ class Elf:
 
     def address_of(self, offset: int) -> int | None:
         """Return the address, as linked, of a byte of the file; None if it is not loaded."""
+        segment = self.segment_of(offset)
+        return None if segment is None else segment.address + offset - segment.offset
+
+    def segment_of(self, offset: int) -> Segment | None:
+        """Return the segment that loads a byte of the file."""
         for segment in self.segments:
             if segment.kind == _PT_LOAD and 0 <= offset - segment.offset < segment.file_size:
-                return segment.address + offset - segment.offset
+                return segment
         return None
 
     def contents(self, name: str) -> bytes:

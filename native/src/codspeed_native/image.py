@@ -35,10 +35,6 @@ class Image:
         self.elf = file
         self.rules: dict[int, object] = {}
 
-    def address_of(self, offset: int) -> int | None:
-        """Return the address, as linked, of a byte of the file."""
-        return self.elf.address_of(offset)
-
     def row(self, address: int) -> Row | None:
         """Return how to unwind from an address as linked.
 

@@ -1,8 +1,9 @@
 """File and line of functions, from DWARF line tables.
 
-A table is a program per compilation unit, and units do not say which addresses they are about. So
-the section is searched for the instruction that begins a sequence (`set_address`), and only the
-units that can hold a wanted address are run. Source: DWARF 5, 6.2 (versions 2 to 5).
+A table is a program per compilation unit, made of sequences, and neither says which addresses it is
+about. So the section is searched for the instruction that gives a sequence its first address
+(`set_address`), and only sequences that can hold a wanted address are run. Source: DWARF 5, 6.2
+(versions 2 to 5).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _PT_LOAD: Final = 1
 _SET_ADDRESS: Final = re.compile(rb"\0\x09\x02(.{8})", re.DOTALL)
+_END_SEQUENCE: Final = b"\0\1\1"
 _EXTENDED_LENGTH: Final = 0xFFFFFFFF
 _MOST_CANDIDATES: Final = 4  # a match in other data may look like a beginning
 
@@ -59,8 +61,9 @@ class LineTable:
     def __init__(self, file: Elf) -> None:
         self._file = file
         self._data = file.contents(".debug_line")
-        self._units = list(_unit_ranges(self._data))
-        self._rows: dict[int, tuple[_Unit, list[_Row]] | None] = {}
+        self._ranges = list(_unit_ranges(self._data))
+        self._units: dict[int, _Unit | None] = {}
+        self._rows: dict[int, list[_Row]] = {}
         self._strings: dict[str, bytes] = {}
         self._begins = sorted(self._sequences())
 
@@ -69,37 +72,36 @@ class LineTable:
 
     def find(self, address: int) -> Line | None:
         """Return where the code at an address, as linked, comes from."""
-        index = bisect.bisect_right(self._begins, (address, len(self._data))) - 1
-        for _, unit_index in reversed(
-            self._begins[max(0, index + 1 - _MOST_CANDIDATES) : index + 1]
-        ):
-            found = self._in_unit(unit_index, address)
+        last = bisect.bisect_right(self._begins, (address, len(self._data)))
+        for _, place, index in reversed(self._begins[max(0, last - _MOST_CANDIDATES) : last]):
+            found = self._in_sequence(place, index, address)
             if found is not None:
                 return found
         return None
 
-    def _sequences(self) -> Iterator[tuple[int, int]]:
-        """Yield where sequences begin, and the index of their unit."""
+    def _sequences(self) -> Iterator[tuple[int, int, int]]:
+        """Yield the first address of sequences, where it is given, and the index of the unit."""
         segments = [each for each in self._file.segments if each.kind == _PT_LOAD]
-        starts = [start for start, _ in self._units]
+        starts = [start for start, _ in self._ranges]
         for match in _SET_ADDRESS.finditer(self._data):
             address = int.from_bytes(match[1], "little")
             if any(0 <= address - each.address < each.memory_size for each in segments):
                 index = bisect.bisect_right(starts, match.start()) - 1
                 if index >= 0:
-                    yield address, index
+                    yield address, match.start(), index
 
-    def _in_unit(self, index: int, address: int) -> Line | None:
-        if index not in self._rows:
+    def _in_sequence(self, place: int, index: int, address: int) -> Line | None:
+        if index not in self._units:
             try:
-                unit = self._unit(*self._units[index])
-                self._rows[index] = unit, _run(self._data, unit)
+                self._units[index] = self._unit(*self._ranges[index])
             except (IndexError, struct.error, ValueError):
-                self._rows[index] = None
-        known = self._rows[index]
-        if known is None:
+                self._units[index] = None
+        unit = self._units[index]
+        if unit is None:
             return None
-        unit, rows = known
+        rows = self._rows.get(place)
+        if rows is None:
+            rows = self._rows[place] = _run(self._data, unit, place)
         # The first row of an address: where a function begins it is the function's own, those
         # behind it may be of code that was put into it.
         place = bisect.bisect_right(rows, (address + 1,)) - 1
@@ -230,13 +232,31 @@ def _path(unit: _Unit, index: int) -> str:
     return "/".join(part for part in parts if part)
 
 
+def _run(data: bytes, unit: _Unit, place: int) -> list[_Row]:
+    """Return the rows of the sequence that has its `set_address` at a place; none if damaged."""
+    # It begins behind the end of the one before: compilers may choose the file first.
+    before = data.rfind(_END_SEQUENCE, unit.start, place)
+    start = unit.start if before < 0 else before + len(_END_SEQUENCE)
+    try:
+        rows = _execute(data, unit, start)
+    except IndexError:
+        return []
+    # One row for each address: a beginning, if there is one, and of these the first.
+    first: dict[int, _Row] = {}
+    for row in rows:
+        known = first.get(row[0])
+        if known is None or (row[1] and not known[1]):
+            first[row[0]] = row
+    return sorted(first.values())
+
+
 # One long function: an interpreter, as in cfi.
-def _run(data: bytes, unit: _Unit) -> list[_Row]:  # noqa: C901, PLR0912
-    """Return the rows of a unit, by address (DWARF 5, 6.2.5)."""
+def _execute(data: bytes, unit: _Unit, at: int) -> list[_Row]:  # noqa: C901, PLR0912
+    """Run one sequence (DWARF 5, 6.2.5)."""
     rows: list[_Row] = []
     first_special = len(unit.operands) + 1
     address, file, line = 0, 1, 1
-    at, end = unit.start, unit.end
+    end = unit.end
     while at < end:
         code = data[at]
         at += 1
@@ -249,8 +269,8 @@ def _run(data: bytes, unit: _Unit) -> list[_Row]:  # noqa: C901, PLR0912
             length, at = uleb(data, at)
             if length and data[at] == 1:  # end_sequence
                 rows.append((address, False, file, 0))
-                address, file, line = 0, 1, 1
-            elif length and data[at] == 2:  # set_address
+                break
+            if length and data[at] == 2:  # set_address
                 address = int.from_bytes(data[at + 1 : at + length], "little")
             at += length
         elif code == 1:  # copy
@@ -271,10 +291,4 @@ def _run(data: bytes, unit: _Unit) -> list[_Row]:  # noqa: C901, PLR0912
         else:  # those that change neither address, file nor line
             for _ in range(unit.operands[code - 1]):
                 _, at = uleb(data, at)
-    # One row for each address: a beginning, if there is one, and of these the first.
-    first: dict[int, _Row] = {}
-    for row in rows:
-        known = first.get(row[0])
-        if known is None or (row[1] and not known[1]):
-            first[row[0]] = row
-    return sorted(first.values())
+    return rows

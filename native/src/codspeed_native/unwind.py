@@ -90,6 +90,7 @@ class Unwinder:
         self._arch = arch = architecture or known.own()
         mask = arch.mask if registers_mask is None else registers_mask
         self._positions = arch.positions(mask)
+        self._steps: dict[int, _Step] = {}  # by identity of the row, which the step keeps alive
         below = (1 << arch.program_counter) - 1
         self._pc_at = (mask & below).bit_count()
         self._sp_at = self._positions[arch.stack_pointer]
@@ -208,9 +209,16 @@ class Unwinder:
             except (CfiError, ElfError) as failure:
                 space.images.faults.setdefault(image.name, failure.problem)
                 row = None
-            step = image.rules[linked] = _NO_STEP if row is None else self._compiled(row)
+            step = image.rules[linked] = _NO_STEP if row is None else self._known(row)
         space.rules[pc] = step
         return step  # type: ignore[no-any-return] # an image keeps it without knowing what it is
+
+    def _known(self, row: Row) -> _Step:
+        """Return the quick form of a row that a file keeps: many addresses have the same one."""
+        step = self._steps.get(id(row))
+        if step is None:
+            step = self._steps[id(row)] = self._compiled(row)
+        return step
 
     def _compiled(self, row: Row) -> _Step:
         """Return the quick form of a row, if it has one."""
