@@ -113,7 +113,7 @@ def _under_shim(
     backend = ShimBackend()
     launch = Launch(tuple(command), env=dict(env or os.environ))
     part = make_part(folder / "profile", launch.argv, launch=launch)
-    with backend.armed(part, _Session()) as armed:  # type: ignore[arg-type]
+    with backend.armed(part, _Session()) as armed:  # type: ignore[arg-type]  # a stand-in: the shim asks it for nothing
         start = backend.enable(1) if is_on else 0
         seconds = _seconds(armed.argv, armed.env)
         recording = backend.finish()

@@ -71,7 +71,7 @@ def _turn(work: int, sampling: perf_event.Sampling | None) -> Turn:
     pid = os.fork()
     if pid == 0:
         os.read(reader, 1)
-        os.execv(sys.executable, [sys.executable, "-S", "-c", _PROGRAM, str(work)])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-S", "-c", _PROGRAM, str(work)])  # noqa: S606 - the measured program takes our place
     os.close(reader)
     started = time.process_time()
     samples, lost = (0, 0) if sampling is None else _sampled(sampling, pid, writer)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECORDS = [{"id": i, "name": f"name {i}", "tags": list(range(i % 9))} for i in range(400)]
-TEXT = " ".join(random.Random(1).choices(string.ascii_lowercase, k=4_000))  # noqa: S311
+TEXT = " ".join(random.Random(1).choices(string.ascii_lowercase, k=4_000))  # noqa: S311 - no secret
 SOURCE = textwrap.dedent(
     """
     def work(items, *, limit=10):
@@ -98,7 +98,7 @@ def _tokens() -> int:
 WORK: dict[str, tuple[int, Callable[[], Any]]] = {
     "fib": (8, lambda: _fib(19)),
     "json": (14, lambda: json.loads(json.dumps(RECORDS))),
-    "pickle": (6, lambda: [pickle.loads(pickle.dumps(RECORDS)) for _ in range(6)]),  # noqa: S301
+    "pickle": (6, lambda: [pickle.loads(pickle.dumps(RECORDS)) for _ in range(6)]),  # noqa: S301 - its own data
     "deepcopy": (15, lambda: copy.deepcopy(RECORDS[:150])),
     "regex": (17, lambda: re.sub(r"(\w) (\w)", r"\2-\1", TEXT)),
     "parse": (3, lambda: ast.dump(ast.parse(SOURCE))),

@@ -220,7 +220,7 @@ def test_a_log_that_cannot_be_opened_is_a_warning(tmp_path: Path) -> None:
     assert reporter.told("warning")[0].startswith("no log: ")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110 - a device, and no Path at import
 def test_a_full_disk_ends_the_log_with_one_warning_and_nothing_else() -> None:
     reporter = FakeReporter()
     with Journal(reporter, Path("/dev/full"), {}) as journal:
@@ -232,7 +232,7 @@ def test_a_full_disk_ends_the_log_with_one_warning_and_nothing_else() -> None:
     assert reporter.told("warning") == ["the log ends here: [Errno 28] No space left on device"]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110 - a device, and no Path at import
 def test_a_disk_that_is_full_at_the_very_end_raises_nothing() -> None:
     reporter = FakeReporter()
     with Journal(reporter, Path("/dev/full"), {}) as journal:

@@ -276,7 +276,7 @@ class World:
         fields |= request
         return orchestrate.run(
             RunRequest(entrypoints=entrypoints, **fields),
-            registry=FakeRegistry(*descriptors),  # type: ignore[arg-type]
+            registry=FakeRegistry(*descriptors),  # type: ignore[arg-type]  # a fake, or a value of the wrong type: the point
             system=self.system,
             context=self.context,
             reporter=self.reporter,
@@ -421,7 +421,7 @@ CRASHES: dict[str, Any] = {
     "with comparability of its own": broken(comparability=lambda _: 5),
     "with results of its own": broken(results=lambda *_: [object()]),
     "with numbers of its own": broken(
-        results=lambda *_: [BenchmarkResult("a", "a", (Metric("n", decimal.Decimal(1), "u"),))]  # type: ignore[arg-type]
+        results=lambda *_: [BenchmarkResult("a", "a", (Metric("n", decimal.Decimal(1), "u"),))]  # type: ignore[arg-type]  # a fake, or a value of the wrong type: the point
     ),
 }
 
@@ -860,7 +860,7 @@ def test_a_bundle_can_be_handed_over_later(world: World) -> None:
     done = orchestrate.upload(
         report.bundle.path,
         uploaders=("late",),
-        registry=FakeRegistry(late),  # type: ignore[arg-type]
+        registry=FakeRegistry(late),  # type: ignore[arg-type]  # a fake, or a value of the wrong type: the point
         system=world.system,
         context=world.context,
         plugin_options={},
@@ -1094,7 +1094,7 @@ def test_setup_installs_what_is_missing_and_skips_what_cannot_work(world: World)
     kind = broken(tools=tools, setup=lambda _, missing: have.extend(missing))
     orchestrate.setup(
         ["works", "cannot"],
-        registry=FakeRegistry(  # type: ignore[arg-type]
+        registry=FakeRegistry(  # type: ignore[arg-type]  # a fake, or a value of the wrong type: the point
             executor("works", kind), executor("cannot", support=lambda _: Support.unsupported("no"))
         ),
         system=world.system,
@@ -1108,4 +1108,4 @@ def test_setup_installs_what_is_missing_and_skips_what_cannot_work(world: World)
 
 def test_an_unknown_harness_is_a_plugin_error() -> None:
     with pytest.raises(CodspeedError):
-        orchestrate.harness_plugin(FakeRegistry())  # type: ignore[arg-type]
+        orchestrate.harness_plugin(FakeRegistry())  # type: ignore[arg-type]  # a fake, or a value of the wrong type: the point

@@ -109,54 +109,54 @@ class Journal(Reporter):
         self._note("DEBUG", text)
         self._tell(self._reporter.debug, text)
 
-    def info(self, text: str) -> None:  # noqa: D102
+    def info(self, text: str) -> None:  # noqa: D102 - see Reporter
         self._note("INFO", text)
         self._flush()
         self._tell(self._reporter.info, text)
 
-    def warning(self, text: str) -> None:  # noqa: D102
+    def warning(self, text: str) -> None:  # noqa: D102 - see Reporter
         self._note("WARN", text)
         self._flush()
         self._tell(self._reporter.warning, text)
 
-    def verbatim(self, text: str, *, stream: str = "stderr") -> None:  # noqa: D102
+    def verbatim(self, text: str, *, stream: str = "stderr") -> None:  # noqa: D102 - see Reporter
         self._note("INFO", text)
         self._tell(self._reporter.verbatim, text, stream=stream)
 
-    def error(self, error: CodspeedError) -> None:  # noqa: D102
+    def error(self, error: CodspeedError) -> None:  # noqa: D102 - see Reporter
         self._note("ERROR", str(error))
         self._flush()
         self._tell(self._reporter.error, error)
 
-    def part_started(self, part: RunPart, *, count: int) -> None:  # noqa: D102
+    def part_started(self, part: RunPart, *, count: int) -> None:  # noqa: D102 - see Reporter
         self._note("INFO", f"part {part.index + 1} of {count}: {part.executor}: {part.label}")
         self._flush()
         self._tell(self._reporter.part_started, part, count=count)
 
-    def output(self, data: bytes, *, stream: str) -> None:  # noqa: D102
+    def output(self, data: bytes, *, stream: str) -> None:  # noqa: D102 - see Reporter
         *lines, tail = (self._tails[stream] + data).split(b"\n")
         for line in lines:
             self._note_output(line, stream)
         self._tails[stream] = self._cut(tail, stream) if len(tail) > _LONGEST_LINE_BYTES else tail
         self._tell(self._reporter.output, data, stream=stream)
 
-    def window(self, *, is_open: bool) -> None:  # noqa: D102
+    def window(self, *, is_open: bool) -> None:  # noqa: D102 - see Reporter
         self._tell(self._reporter.window, is_open=is_open)
 
-    def benchmark(self, uri: str) -> None:  # noqa: D102
+    def benchmark(self, uri: str) -> None:  # noqa: D102 - see Reporter
         self._note("DEBUG", f"benchmark {uri}")
         self._tell(self._reporter.benchmark, uri)
 
-    def tick(self) -> None:  # noqa: D102
+    def tick(self) -> None:  # noqa: D102 - see Reporter
         self._flush()  # no window is open: now there is time for the disk
         self._tell(self._reporter.tick)
 
-    def part_finished(self, part: RunPart, results: PartResults | None) -> None:  # noqa: D102
+    def part_finished(self, part: RunPart, results: PartResults | None) -> None:  # noqa: D102 - see Reporter
         self._flush_tails()
         self._flush()
         self._tell(self._reporter.part_finished, part, results)
 
-    def finished(self, bundle: Bundle | None, lines: Sequence[str]) -> None:  # noqa: D102
+    def finished(self, bundle: Bundle | None, lines: Sequence[str]) -> None:  # noqa: D102 - see Reporter
         for line in lines:
             self._note("INFO", line)
         self._tell(self._reporter.finished, bundle, lines)

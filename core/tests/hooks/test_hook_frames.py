@@ -310,7 +310,7 @@ def test_what_does_not_fit_a_frame_is_a_local_fault(command: Command) -> None:
 
 def test_what_is_no_command_has_no_frame() -> None:
     with pytest.raises(TypeError, match="'ack' is no command"):
-        encode("ack")  # type: ignore[arg-type]
+        encode("ack")  # type: ignore[arg-type]  # what is wrong is the point
 
 
 def test_the_longest_uri_that_is_possible_makes_the_round_trip() -> None:
@@ -502,7 +502,7 @@ def test_two_writers_of_whole_frames_both_come_through_in_their_order(
     queues = [[(0, command) for command in first], [(1, command) for command in second]]
     mixed = []
     while any(queues):
-        queue = order.choice([queue for queue in queues if queue])  # type: ignore[attr-defined]
+        queue = order.choice([queue for queue in queues if queue])  # type: ignore[attr-defined]  # random's stub knows no choice of lists
         mixed.append(queue.pop(0))
     seen, _pending = tr([b"".join(encode(command) for _writer, command in mixed)])
 

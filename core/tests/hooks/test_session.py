@@ -95,7 +95,7 @@ def _nothing_is_left(paths: FifoPaths) -> Iterator[None]:
     yield
     assert not paths.ctl.exists()
     assert not paths.ack.exists()
-    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - names, not paths
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 

@@ -54,7 +54,7 @@ def run(
 ) -> tuple[int, bytes, bytes]:
     """Run a command to its end; return status, standard output and standard error."""
     given = dict(os.environ) if environment is None else environment
-    with spawn(Launch(argv, **launch), given) as child:  # type: ignore[arg-type]
+    with spawn(Launch(argv, **launch), given) as child:  # type: ignore[arg-type]  # keywords of either kind
         child.release(argv[0])
         out, err = read_all(child.stdout), read_all(child.stderr)
         return child.reap()[0], out, err
@@ -343,7 +343,7 @@ def test_no_descriptor_is_left_open() -> None:
     with pytest.raises(BenchmarkFailedError):
         run("no-such-program-here")
 
-    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - names, not paths
 
 
 def test_a_stop_is_told_once() -> None:

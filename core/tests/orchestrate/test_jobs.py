@@ -117,7 +117,7 @@ def measure(folder: Path, env: dict[str, str] | None = None, **request: Any) -> 
     }
     return orchestrate.run(
         RunRequest(**(usual | request)),
-        registry=Registry(),  # type: ignore[arg-type]
+        registry=Registry(),  # type: ignore[arg-type]  # a fake with what is used
         system=attrs.evolve(read_system(variables), temp=folder / "temp", env=variables),
         context=RunContext("local", "owner/name", "name-123", folder),
         reporter=reporter,

@@ -124,7 +124,7 @@ def test_options_that_make_no_sense_are_refused_before_the_run(names: list[str] 
 
     with pytest.raises(UsageError, match="no such address"):
         uploader_plugins(
-            FakeRegistry(),  # type: ignore[arg-type]
+            FakeRegistry(),  # type: ignore[arg-type]  # a fake with what is used
             names,
             CONTEXT,
             {"address": "nowhere"},

@@ -100,9 +100,9 @@ class TestHeavyDescriptor(Contract):
     def descriptor(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExecutorDescriptor:
         (tmp_path / "heavy_module.py").write_text("import cattrs\n")
         monkeypatch.syspath_prepend(str(tmp_path))
-        descriptor = super().descriptor.__wrapped__(self)  # type: ignore[attr-defined]
+        descriptor = super().descriptor.__wrapped__(self)  # type: ignore[attr-defined]  # the function under the fixture
         descriptor.load.__module__ = "heavy_module"
-        return descriptor  # type: ignore[no-any-return]
+        return descriptor  # type: ignore[no-any-return]  # as above
 
 
 class TestNameWithBlank(Contract):
@@ -156,7 +156,7 @@ class TestStatusIsNoText(Contract):
 
 
 class WithoutSetup(FakeExecutor):
-    setup = None  # type: ignore[assignment]
+    setup = None  # type: ignore[assignment]  # broken on purpose
 
 
 class TestMissingMethod(Contract):
@@ -164,7 +164,7 @@ class TestMissingMethod(Contract):
 
 
 class RoundsAsText(FakeExecutor):
-    rounds = "once"  # type: ignore[assignment]
+    rounds = "once"  # type: ignore[assignment]  # broken on purpose
 
 
 class TestAttributeOfAnotherKind(Contract):
@@ -191,7 +191,7 @@ class TestSudoWithoutPurpose(Contract):
 
 class NumberInEnvironment(FakeExecutor):
     def environment(self, part: RunPart) -> dict[str, str]:
-        return {"THREADS": 1}  # type: ignore[dict-item]
+        return {"THREADS": 1}  # type: ignore[dict-item]  # broken on purpose
 
 
 class TestNumberInEnvironment(Contract):
@@ -261,7 +261,7 @@ class RaisesOnFailure(FakeExecutor):
     def measure(self, part: RunPart, session: Session) -> Outcome:
         outcome = session.run(part.launch)
         if outcome.status > 0:
-            raise BenchmarkFailedError("failed")  # noqa: EM101
+            raise BenchmarkFailedError("failed")  # noqa: EM101 - as a plugin author may write it
         return outcome
 
 

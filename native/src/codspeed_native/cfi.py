@@ -328,7 +328,7 @@ class UnwindTable:
         return _Function(fde.first, fde.last, starts, rows)
 
     # One long function: an interpreter, and most of the time of a cold start.
-    def _execute(  # noqa: C901, PLR0912, PLR0915
+    def _execute(  # noqa: C901, PLR0912, PLR0915 - one branch per DWARF instruction
         self,
         state: _State,
         cie: _Cie,

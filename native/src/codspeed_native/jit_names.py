@@ -24,7 +24,7 @@ _JAVASCRIPT: Final = re.compile(
 )
 
 # Who writes maps knows no other place, whatever TMPDIR says.
-_SHARED: Final = Path("/tmp")  # noqa: S108
+_SHARED: Final = Path("/tmp")  # noqa: S108 - CPython writes its maps there
 
 
 def read(pid: int, folder: Path | None = None) -> PerfMap:

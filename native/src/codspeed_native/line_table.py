@@ -251,7 +251,7 @@ def _run(data: bytes, unit: _Unit, place: int) -> list[_Row]:
 
 
 # One long function: an interpreter, as in cfi.
-def _execute(data: bytes, unit: _Unit, at: int) -> list[_Row]:  # noqa: C901, PLR0912
+def _execute(data: bytes, unit: _Unit, at: int) -> list[_Row]:  # noqa: C901, PLR0912 - one branch per DWARF instruction
     """Run one sequence (DWARF 5, 6.2.5)."""
     rows: list[_Row] = []
     first_special = len(unit.operands) + 1

@@ -88,7 +88,7 @@ def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
         argv = tuple(map(str, command))
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
         part = make_part(tmp_path / "profile", argv, launch=Launch(argv, env=environment))
-        with backend.armed(part, _Session()) as launch:  # type: ignore[arg-type]
+        with backend.armed(part, _Session()) as launch:  # type: ignore[arg-type]  # a fake with what is used
             start = backend.enable(1)
             done = subprocess.run(
                 launch.argv,

@@ -220,7 +220,7 @@ def test_a_run_that_lost_events_fails_unless_that_is_accepted(
         executor._backends[part.index] = OtherBackend(file)
         failing: Any = contextlib.nullcontext() if is_allowed else pytest.raises(ToolError)
         with failing:
-            executor.measure(part, OneWindow())  # type: ignore[arg-type]
+            executor.measure(part, OneWindow())  # type: ignore[arg-type]  # a fake with what is used
 
     (result,) = executor.results(part)
     assert "3 allocation events of this run were lost" in result.notes[0]

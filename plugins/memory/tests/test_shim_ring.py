@@ -87,7 +87,7 @@ def _small(**changes: int) -> dict[str, Any]:
 def test_without_a_drainer_no_window_opens(tmp_path: Path, compiler: str) -> None:
     backend = ShimBackend()
     part = make_part(tmp_path, ("true",))
-    with backend.armed(part, NoSession()):  # type: ignore[arg-type]
+    with backend.armed(part, NoSession()):  # type: ignore[arg-type]  # a fake with what is used
         assert backend._drainer is not None
         backend._drainer.kill()
         backend._drainer.wait()
@@ -199,5 +199,5 @@ def test_launch_is_what_the_user_asked_for(tmp_path: Path, compiler: str) -> Non
     part = make_part(
         tmp_path, ("a", "b c"), launch=Launch(("a", "b c"), env={"X": "1"}, stdin=b"y")
     )
-    with ShimBackend().armed(part, NoSession()) as launch:  # type: ignore[arg-type]
+    with ShimBackend().armed(part, NoSession()) as launch:  # type: ignore[arg-type]  # a fake with what is used
         assert (launch.argv, launch.stdin, launch.env["X"]) == (("a", "b c"), b"y", "1")

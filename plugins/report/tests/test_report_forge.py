@@ -254,7 +254,7 @@ def test_a_comment_is_never_written_twice(github: FakeForge, job: Job) -> None:
         status, document = original(method, target, headers, body)
         return (502, {}) if method == "POST" else (status, document)
 
-    github.answer = answer  # type: ignore[method-assign]
+    github.answer = answer  # type: ignore[method-assign]  # the fake misbehaves on purpose
 
     assert isinstance(failing(job), UploadError)
     assert list(github.comments) == [101]

@@ -240,6 +240,6 @@ def test_each_installation_is_updated_by_what_made_it(tmp_path: Path) -> None:
 
 
 def test_the_verb_prints_a_command(app: FakeApp) -> None:
-    verb_update.build(app).main([], standalone_mode=False)  # type: ignore[arg-type]
+    verb_update.build(app).main([], standalone_mode=False)  # type: ignore[arg-type]  # a fake app
 
     assert app.written

@@ -267,7 +267,7 @@ def test_nothing_starts_while_there_are_uprobes(
 
 
 def test_uprobes_are_kept_away() -> None:
-    assert executor().resources(None) == {"libc-probes": Sharing.SHARED}  # type: ignore[arg-type]
+    assert executor().resources(None) == {"libc-probes": Sharing.SHARED}  # type: ignore[arg-type]  # the part is not looked at
 
 
 def test_a_command_that_a_breakpoint_ends_is_explained(

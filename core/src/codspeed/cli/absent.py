@@ -107,7 +107,7 @@ def unknown_verb(name: str, verbs: Iterable[str], registry: Registry) -> Excepti
             if not _has(registry, owner)
             else _older(f"`codspeed {name}`", owner)
         )
-    from codspeed.registry import nearest  # noqa: PLC0415
+    from codspeed.registry import nearest  # noqa: PLC0415 - late: start-up stays quick
 
     near = nearest(name, [*verbs, *_VERBS])
     hint = f"did you mean `codspeed {near}`?" if near else "see `codspeed --help`"
@@ -124,7 +124,7 @@ def explain(error: UnknownOptionError, flags: Sequence[str], registry: Registry)
         return (
             missing(error.flag, owner) if not _has(registry, owner) else _older(error.flag, owner)
         )
-    from codspeed.registry import nearest  # noqa: PLC0415
+    from codspeed.registry import nearest  # noqa: PLC0415 - late: start-up stays quick
 
     near = nearest(error.flag, flags)
     if error.after_word:
@@ -162,9 +162,9 @@ def how_to_install(distribution: str) -> str:
 
 
 def _from_folder(url: str, folder: str, *, editable: bool) -> str:
-    from pathlib import Path  # noqa: PLC0415
-    from urllib.parse import urlsplit  # noqa: PLC0415
-    from urllib.request import url2pathname  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415 - late: start-up stays quick
+    from urllib.parse import urlsplit  # noqa: PLC0415 - late: start-up stays quick
+    from urllib.request import url2pathname  # noqa: PLC0415 - late: start-up stays quick
 
     clone = Path(url2pathname(urlsplit(url).path)).parent
     if not (clone / folder).is_dir():
@@ -175,8 +175,8 @@ def _from_folder(url: str, folder: str, *, editable: bool) -> str:
 
 def _direct_url() -> dict[str, Any]:
     """Return how codspeed-core was installed (PEP 610); empty if from an index or unknown."""
-    import importlib.metadata  # noqa: PLC0415
-    import json  # noqa: PLC0415
+    import importlib.metadata  # noqa: PLC0415 - late: start-up stays quick
+    import json  # noqa: PLC0415 - late: start-up stays quick
 
     try:
         text = importlib.metadata.distribution("codspeed-core").read_text("direct_url.json")

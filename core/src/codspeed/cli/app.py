@@ -93,7 +93,7 @@ class App:
         return load(path, core_options.file_keys(self.registry))
 
     def _find_project(self) -> Path | None:
-        from codspeed.config.discovery import find  # noqa: PLC0415
+        from codspeed.config.discovery import find  # noqa: PLC0415 - late: start-up stays quick
 
         return find(self.cwd)
 
@@ -111,8 +111,8 @@ class App:
 
     def profile_name(self) -> Setting:
         """Return the name of the profile in use and where it came from."""
-        from codspeed.cli.scan import Setting  # noqa: PLC0415
-        from codspeed.config import session  # noqa: PLC0415
+        from codspeed.cli.scan import Setting  # noqa: PLC0415 - late: start-up stays quick
+        from codspeed.config import session  # noqa: PLC0415 - late: start-up stays quick
 
         given = self.given.get("profile")
         if given is not None:
@@ -137,7 +137,7 @@ class App:
 
     def _lenient_profile(self) -> Profile:
         """Return the profile in use, an empty one if it is yet to be made by `auth login`."""
-        from codspeed.config.user import Profile  # noqa: PLC0415
+        from codspeed.config.user import Profile  # noqa: PLC0415 - late: start-up stays quick
 
         return self.user.profiles.get(self.profile_name().value, Profile())
 
@@ -155,20 +155,20 @@ class App:
 
     def provider(self) -> str:
         """Return the name of the environment we are in."""
-        from codspeed.environment import detect  # noqa: PLC0415
+        from codspeed.environment import detect  # noqa: PLC0415 - late: start-up stays quick
 
         found = detect(self.registry, self.env)
         return "local" if found is None else str(found.name)
 
     def data_folder(self) -> Path:
         """Return where this repository's bundles and index live."""
-        from codspeed.environment import data_folder  # noqa: PLC0415
+        from codspeed.environment import data_folder  # noqa: PLC0415 - late: start-up stays quick
 
         return data_folder(self.context(), self.env)
 
     def run(self, request: RunRequest) -> RunReport:
         """Measure as `codspeed run` does."""
-        from codspeed.cli.reporter import make_reporter  # noqa: PLC0415
+        from codspeed.cli.reporter import make_reporter  # noqa: PLC0415 - late: start-up stays quick
 
         return self.measure(request, make_reporter(self))
 
@@ -223,7 +223,7 @@ class App:
 
     def write_json(self, schema: str, data: Mapping[str, Any]) -> None:
         """Write one JSON document with its schema."""
-        import json  # noqa: PLC0415
+        import json  # noqa: PLC0415 - late: start-up stays quick
 
         self.write(json.dumps({"schema": schema, **data}, indent=2, default=str))
 

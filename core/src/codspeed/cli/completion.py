@@ -17,7 +17,7 @@ _SHELLS: Final = ("bash", "zsh", "fish")
 
 
 def _completion(app: App, _given: Mapping[str, Setting], words: Sequence[str]) -> int:
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
+    from click.shell_completion import get_completion_class  # noqa: PLC0415 - late: start-up stays quick
 
     from codspeed.cli.root import build  # noqa: PLC0415 - it imports us
 

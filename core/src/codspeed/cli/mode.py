@@ -149,4 +149,4 @@ def _checked(registry: Registry, name: str) -> str:
 
 
 def _distinct(names: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))  # type: ignore[call-overload]
+    return tuple(dict.fromkeys(names))  # type: ignore[call-overload]  # values of settings are untyped

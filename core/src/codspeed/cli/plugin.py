@@ -119,7 +119,7 @@ def _details(plugin: Plugin) -> dict[str, Any]:
     descriptor = plugin.descriptor
     if descriptor is None:
         return _facts(plugin)
-    from codspeed.model import option_specs  # noqa: PLC0415
+    from codspeed.model import option_specs  # noqa: PLC0415 - late: start-up stays quick
 
     flags = ["--" + name.replace("_", "-") for name in option_specs(descriptor.options)]
     more: dict[str, Any] = {"label": descriptor.label, "options": flags}

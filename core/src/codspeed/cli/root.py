@@ -84,7 +84,7 @@ class Root(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Complete verbs by their names; no plugin is imported."""
-        from click.shell_completion import CompletionItem  # noqa: PLC0415
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - late: start-up stays quick
 
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         if not incomplete.startswith("-"):
@@ -202,7 +202,7 @@ def _flags(words: list[str], app: App) -> list[str]:
 
 def _show_bug(error: Exception, app: App) -> int:
     if is_debug(app.env):
-        import traceback  # noqa: PLC0415
+        import traceback  # noqa: PLC0415 - late: start-up stays quick
 
         traceback.print_exception(error)
     text = f"internal error: {type(error).__name__}: {error}"

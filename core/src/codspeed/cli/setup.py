@@ -128,7 +128,7 @@ def _sign(tools: Sequence[Tool], *, is_degraded: bool) -> str:
 
 
 def _status(app: App, _given: Mapping[str, Setting], _words: Sequence[str]) -> int:
-    from codspeed import __version__  # noqa: PLC0415
+    from codspeed import __version__  # noqa: PLC0415 - late: start-up stays quick
 
     app.settle((), {})
     system = attrs.evolve(app.system, env=_env_with_flags(app))
@@ -163,7 +163,7 @@ def _env_with_flags(app: App) -> dict[str, str]:
 
 def _processor(system: System) -> str:
     """Return the line of the processor as the reference prints it (spec/cli-upload.md 1.10)."""
-    from codspeed import environment  # noqa: PLC0415
+    from codspeed import environment  # noqa: PLC0415 - late: start-up stays quick
 
     facts = environment.read_fingerprint(system)
     gibibytes = math.ceil(facts["memory_bytes"] / 1024**3)

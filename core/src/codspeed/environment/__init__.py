@@ -71,7 +71,7 @@ def read_context(registry: DescriptorSource, env: Mapping[str, str], cwd: Path) 
     if descriptor is not None:
         context: RunContext = descriptor.load()(env, cwd)
         return context
-    return import_module(f"{__name__}.context").git_context("local", env, cwd)  # type: ignore[no-any-return]
+    return import_module(f"{__name__}.context").git_context("local", env, cwd)  # type: ignore[no-any-return]  # the module is looked up by name
 
 
 def data_folder(context: RunContext, env: Mapping[str, str]) -> Path:

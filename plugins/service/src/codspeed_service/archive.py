@@ -125,7 +125,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
         with path.open("rb") as file:
             tar.addfile(member, file)
     # Nobody asks for them, and a folder may hold very many files.
-    tar.members.clear()  # type: ignore[attr-defined]
+    tar.members.clear()  # type: ignore[attr-defined]  # absent from tarfile's stub; keeps memory flat
 
 
 def _members(root: Path, warn: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
@@ -235,7 +235,7 @@ def _compressor(sink: _Hashing) -> Any:
         return gzip.GzipFile(
             fileobj=cast("IO[bytes]", sink), mode="wb", compresslevel=_ZLIB_LEVEL, mtime=0
         )
-    return igzip_threaded.open(  # type: ignore[no-untyped-call]
+    return igzip_threaded.open(  # type: ignore[no-untyped-call]  # isal has no types
         sink, "wb", compresslevel=_ISAL_LEVEL, threads=_ISAL_THREADS
     )
 

@@ -98,7 +98,7 @@ class _Session(requests.Session):
     ) -> None:
         """Drop the token where a redirect leads to another host."""
         url = prepared_request.url
-        strip = self.should_strip_auth(str(response.request.url), str(url))  # type: ignore[no-untyped-call]
+        strip = self.should_strip_auth(str(response.request.url), str(url))  # type: ignore[no-untyped-call]  # untyped in requests' stub
         if strip:
             prepared_request.headers.pop("Authorization", None)
 

@@ -179,14 +179,14 @@ class _Uploads:
 
     @property
     def _client(self) -> Client:
-        return self.uploader._client  # noqa: SLF001
+        return self.uploader._client  # noqa: SLF001 - one part of the uploader's own work
 
     def _part(self, index: int, record: PartRecord) -> str:
         folder = part_folder(self.bundle, record)
         if not folder.is_dir():
             problem = f"the profiles of {record.executor}-{record.index} are gone from {folder}"
             raise UploadError(problem, hint="`codspeed store gc` removes old ones; measure again")
-        system = self.uploader._system  # noqa: SLF001
+        system = self.uploader._system  # noqa: SLF001 - one part of the uploader's own work
         temp = folder.parent if system is None else system.temp
         warn = self._reporter.warning
         with packed(folder, record.archive, temp=temp, warn=warn) as archive:

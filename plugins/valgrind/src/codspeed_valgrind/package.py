@@ -161,7 +161,7 @@ def download(
         path.write_bytes(data)
         return path
     problem = f"{url} can't be downloaded"  # pragma: no cover - the last attempt raises
-    raise ToolError(problem)  # pragma: no cover
+    raise ToolError(problem)  # pragma: no cover - as above
 
 
 def _fetched(url: str, *, is_last: bool) -> bytes | None:

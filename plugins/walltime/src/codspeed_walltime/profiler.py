@@ -146,8 +146,8 @@ def _builtin() -> Choice:
     if not sys.platform.startswith("linux"):
         return Choice(Profiler, is_on=False)
     # All of these are loaded only here: other platforms do not have them.
-    from codspeed_native import perf_event  # noqa: PLC0415
-    from codspeed_walltime.builtin import Builtin  # noqa: PLC0415
+    from codspeed_native import perf_event  # noqa: PLC0415 - late: start-up stays quick
+    from codspeed_walltime.builtin import Builtin  # noqa: PLC0415 - late: start-up stays quick
 
     try:
         return Choice(functools.partial(Builtin, perf_event.choose()))
@@ -155,7 +155,7 @@ def _builtin() -> Choice:
         note = described(refused)
     is_known = platform.machine() in perf_event.ARCHITECTURES
     if is_known and not is_root() and can_elevate_without_prompt():
-        from codspeed_native.perf_helper import open_with_sudo  # noqa: PLC0415
+        from codspeed_native.perf_helper import open_with_sudo  # noqa: PLC0415 - late: start-up stays quick
 
         sampling = perf_event.Sampling(perf_event.CPU_CLOCK, has_kernel=False)
         return Choice(functools.partial(Builtin, sampling, opener=open_with_sudo, advice=note))

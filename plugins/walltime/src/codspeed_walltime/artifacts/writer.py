@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from codspeed_native.perf_records import Record
 
 # Who writes jitdumps knows no other place, whatever TMPDIR says.
-JITDUMPS: Final = Path("/tmp")  # noqa: S108
+JITDUMPS: Final = Path("/tmp")  # noqa: S108 - CPython writes its dumps there
 _ALL_PIDS_OF: Final = "exec-harness"
 _LONGEST_NAME: Final = 50  # characters, up to 4 bytes each; file systems allow 255 bytes
 
