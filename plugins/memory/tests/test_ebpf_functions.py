@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codspeed_memory.ebpf.functions import Role, allocator_of
 from codspeed_memory.ebpf.instructions import Step, decode
@@ -194,6 +197,71 @@ def test_alias_is_one_probe_with_both_names(make: Callable[..., elf.Elf]) -> Non
 
     assert allocator is not None
     assert [probe.names for probe in allocator.probes] == [("free", "tc_free")]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param((), id="linkage table"),
+        pytest.param(("-fcf-protection",), id="linkage table for indirect branch tracking"),
+        pytest.param(("-fno-plt",), id="slot"),
+        pytest.param(("-Wl,-Bsymbolic",), id="linkage table inside of the file"),
+        pytest.param(("-fvisibility=hidden", "-Wl,-Bsymbolic"), id="direct"),
+    ],
+)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="a matter of x86-64")
+def test_function_that_only_jumps_to_a_probed_one_has_no_probe(
+    make: Callable[..., elf.Elf], flags: tuple[str, ...]
+) -> None:
+    source = """
+    __attribute__((noinline)) void free(void *block) { __asm__ volatile("" ::: "memory"); }
+    void _ZdlPv(void *block) { free(block); }
+    void _ZdaPv(void *block) { _ZdlPv(block); }
+    void _ZdlPvm(void *block) { free((char *)block - 16); }
+    void tc_free(void *block) { __asm__ volatile("nop"); }
+    """
+    found = roles(allocator_of(make(source, "-O2", *flags)))
+
+    assert sorted(found) == ["_ZdlPvm", "free", "tc_free"]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="a matter of x86-64")
+def test_function_that_jumps_to_another_role_keeps_its_probe(make: Callable[..., elf.Elf]) -> None:
+    source = """
+    __attribute__((noinline)) void *mi_malloc(long size) { __asm__ volatile("nop"); return 0; }
+    void *mi_zalloc(long size) { return mi_malloc(size); }
+    """
+    found = roles(allocator_of(make(source, "-O2")))
+
+    assert found == {"mi_malloc": Role.MALLOC, "mi_zalloc": Role.ZALLOC}
+
+
+@pytest.fixture(scope="module")
+def image(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "made.c").write_text(
+        defined("malloc", "_ZdlPv") + "void free(void *p) { _ZdlPv(p); }"
+    )
+    command = [compiler, "-O2", "-fno-builtin", "-shared", "-fPIC", "-nostdlib", "-w", "made.c"]
+    subprocess.run([*command, "-o", "made.so"], cwd=folder, check=True)
+    return (folder / "made.so").read_bytes()
+
+
+@pytest.mark.process
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=20))
+def test_damaged_file_is_read_or_refused(image: bytes, damage: list[tuple[float, int]]) -> None:
+    damaged = bytearray(image)
+    for at, byte in damage:
+        damaged[int(at * len(damaged))] = byte
+    try:
+        allocator = allocator_of(elf.parse(bytes(damaged), "damaged"))
+    except elf.ElfError:
+        return
+
+    probes = () if allocator is None else allocator.probes
+    assert all(0 <= probe.offset < len(damaged) for probe in probes)
 
 
 # --- Where ----------------------------------------------------------------------------------------

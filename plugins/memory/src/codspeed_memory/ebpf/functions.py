@@ -1,8 +1,8 @@
 """Which functions of a file allocate, and where each gets its one probe.
 
 The families, how they are told and what is probed are the reference's (docs/design.md names the
-differences): one probe for each address, whatever number of names it has; operators that only hand
-on to a malloc that is probed anyway are left out, those of a family with its own names are not.
+differences): one probe for each address, whatever number of names it has, and none where a function
+only hands on to another that is probed anyway.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from codspeed_memory.ebpf.forward import jumps_to
 from codspeed_memory.ebpf.instructions import RDI, RDX, RSI
 from codspeed_memory.ebpf.placement import Placement, placed
 from codspeed_native.elf import Section
 
 if TYPE_CHECKING:
-    from codspeed_native.elf import Elf, Segment, Symbol
+    from codspeed_native.elf import Elf, Symbol
 
 _X86_64: Final = 62
 _PT_LOAD: Final = 1
@@ -208,31 +209,51 @@ def _probes(file: Elf, found: Mapping[str, Symbol], roles: Mapping[str, Role]) -
     for name in roles:
         if name in found:
             by_address.setdefault(found[name].address, []).append(name)
-    probes = (_probe(file, found[names[0]], roles, names) for names in by_address.values())
+    at = {address: roles[names[0]] for address, names in by_address.items()}
+    probes = (
+        _probe(file, found[names[0]], role, names)
+        for names, role in zip(by_address.values(), at.values(), strict=True)
+        if role is not _role_behind(file, found[names[0]].address, at, roles)
+    )
     return tuple(sorted(filter(None, probes), key=lambda probe: probe.offset))
 
 
-def _probe(
-    file: Elf, function: Symbol, roles: Mapping[str, Role], names: list[str]
-) -> Probe | None:
-    """Return the probe of a function; None if the file does not hold its code."""
-    segment = _segment_at(file, function.address)
-    if segment is None:
+def _role_behind(
+    file: Elf, address: int, at: Mapping[int, Role], roles: Mapping[str, Role]
+) -> Role | None:
+    """Return the role of the function that is all that this one jumps to; it has the probe."""
+    if file.machine != _X86_64:
         return None
-    role = roles[names[0]]
-    start = function.address - segment.address
-    offset = segment.offset + start
+    target = jumps_to(file, address, lambda address, most: _code(file, address, most))
+    return roles.get(target) if isinstance(target, str) else at.get(target or 0)
+
+
+def _probe(file: Elf, function: Symbol, role: Role, names: list[str]) -> Probe | None:
+    """Return the probe of a function; None if the file does not hold its code."""
+    offset = _offset(file, function.address)
+    if offset is None:
+        return None
     best = Placement(0, _ARGUMENTS[role])
     if file.machine == _X86_64:
-        size = min(function.size, segment.file_size - start, _MOST_CODE)
-        code = file.data(Section(function.name, _PROGBITS, function.address, offset, size, 0))
+        code = _code(file, function.address, min(function.size, _MOST_CODE))
         best = placed(code, tuple(_X86_64_REGISTERS[i] for i in _ARGUMENTS[role]))
     return Probe(role, offset + best.distance, tuple(names), best.registers)
 
 
-def _segment_at(file: Elf, address: int) -> Segment | None:
+def _code(file: Elf, address: int, most: int) -> bytes:
+    """Return bytes of code from an address on; fewer where the segment ends, or none."""
+    offset = _offset(file, address)
+    segment = None if offset is None else file.segment_of(offset)
+    if offset is None or segment is None:
+        return b""
+    size = min(most, segment.offset + segment.file_size - offset)
+    return file.data(Section("code", _PROGBITS, address, offset, size, 0))
+
+
+def _offset(file: Elf, address: int) -> int | None:
+    """Return where in the file the code of an address is."""
     for segment in file.segments:
         is_code = segment.kind == _PT_LOAD and segment.flags & _EXECUTABLE
         if is_code and 0 <= address - segment.address < segment.file_size:
-            return segment
+            return segment.offset + address - segment.address
     return None
