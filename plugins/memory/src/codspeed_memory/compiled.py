@@ -131,6 +131,11 @@ def helper() -> ctypes.CDLL:
         ("merge_new", pointer, [pointer, size, pointer, size]),
         ("merge_next", size, [pointer, pointer, size]),
         ("merge_free", None, [pointer]),
+        (
+            "probe_blocks",
+            size,
+            [pointer, size, ctypes.POINTER(ctypes.c_uint64), pointer, size, pointer],
+        ),
         ("encode", size, [pointer, size, size, pointer, *[ctypes.POINTER(size)] * 2]),
         ("live_new", pointer, [ctypes.c_uint64]),
         ("live_feed", ctypes.c_int, [pointer, pointer, size]),

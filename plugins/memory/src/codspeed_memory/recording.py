@@ -34,12 +34,14 @@ class Recording:
         clock: For the stamps of the records.
         dropped: Events that were lost.
         waits: How often a thread had to wait for room.
+        gaps: Sentences about programs of which nothing was seen, of no particular window.
     """
 
     file: IO[bytes]
     clock: Clock = attrs.field(factory=Clock)
     dropped: int = 0
     waits: int = 0
+    gaps: tuple[str, ...] = ()
 
     def notes(self) -> list[raw.Note]:
         """Return what is known of programs; see `raw.Note`."""

@@ -7,6 +7,7 @@
 #include "event.h"
 #include "live.h"
 #include "merge.h"
+#include "probes.h"
 #include "syscalls.h"
 
 #define TRIES 5

@@ -1,0 +1,81 @@
+"""The backend of uprobes alone: every allocator that the benchmark maps is probed."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+from codspeed_memory.clock import Clock
+from codspeed_memory.ebpf import blocks, rights
+from codspeed_memory.ebpf.probes import Finished, Probes
+from codspeed_memory.recording import Recording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from codspeed.model import Launch, RunPart
+    from codspeed.protocols import Session
+
+
+class EbpfBackend:
+    """See `codspeed_memory.backend.Backend`."""
+
+    name = "ebpf"
+    probes_libc = True
+
+    def __init__(self, *, form: str = "", ring_bytes: int = 0) -> None:
+        """Take how to attach, for tests; see `Probes`."""
+        self._form = form
+        self._ring_bytes = ring_bytes
+        self._probes: Probes | None = None
+        self._events: IO[bytes] | None = None
+        self._recording: IO[bytes] | None = None
+        self._is_silent = False
+
+    def target_launch(self, target: Launch) -> Launch:
+        """Start it as it is: the harness that starts it is left out."""
+        return target
+
+    def uncovered(self, _launch: Launch) -> str | None:
+        """See all that has an allocator with a name."""
+        return None
+
+    @contextlib.contextmanager
+    def armed(self, part: RunPart, _session: Session) -> Iterator[Launch]:
+        """Load the programs; probes come when something is mapped that has allocators."""
+        if refused := rights.lacking():
+            raise refused
+        with contextlib.ExitStack() as stack:
+            # No names: whatever happens to us, nothing is left behind.
+            self._events = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
+            self._recording = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
+            self._probes = stack.enter_context(
+                Probes(self._events, is_alone=True, form=self._form, ring_bytes=self._ring_bytes)
+            )
+            self._is_silent = part.harnessed
+            yield part.launch
+
+    def spawned(self, pid: int) -> None:
+        """Follow the child, which is held before its exec."""
+        assert self._probes is not None, "armed"
+        self._probes.follow(pid, is_silent=self._is_silent)
+
+    def enable(self, window: int) -> int:
+        """Switch in the memory that the programs look at."""
+        assert self._probes is not None, "armed"
+        return self._probes.enable(window)
+
+    def disable(self) -> int:
+        """Switch off."""
+        assert self._probes is not None, "armed"
+        return self._probes.disable()
+
+    def finish(self) -> Recording:
+        """Remove the probes and sort what they recorded."""
+        assert self._probes is not None, "armed"
+        assert self._events is not None, "armed"
+        assert self._recording is not None, "armed"
+        done: Finished = self._probes.finish()
+        blocks.appended(self._events, self._recording, Clock())
+        return Recording(file=self._recording, dropped=done.dropped, gaps=done.gaps)

@@ -1,0 +1,182 @@
+"""The runner's end of the worker: start it, tell it whom to follow, switch, and take the counters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any, Final, Self
+
+import attrs
+
+from codspeed.errors import Refused, ToolError
+from codspeed_memory.ebpf import layout
+from codspeed_memory.ebpf.syscalls import ProbesRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_MESSAGE_BYTES: Final = 1 << 20
+_START_S: Final = 60.0
+_STOP_S: Final = 120.0
+_LOST: Final = "the process that has the probes has ended"
+
+
+@attrs.frozen
+class Finished:
+    """What the worker says at the end.
+
+    Attributes:
+        dropped: Events that were lost, and whatever else makes the figures too low.
+        gaps: Sentences about programs of which nothing was seen.
+    """
+
+    dropped: int
+    gaps: tuple[str, ...]
+
+
+class Probes:
+    """One run's probes; all are gone when its context has ended."""
+
+    def __init__(self, file: IO[bytes], *, is_alone: bool, form: str = "", ring_bytes: int = 0):
+        """Take where events go, as `layout` has them.
+
+        Args:
+            is_alone: No shim records beside them.
+            form: One of `handlers.Form`; the best that works if empty.
+            ring_bytes: Of the kernel's ring; as much as is good if 0.
+        """
+        self._file = file
+        self._options: dict[str, Any] = {"alone": is_alone, "form": form}
+        if ring_bytes:
+            self._options["ring_bytes"] = ring_bytes
+        self._stack = contextlib.ExitStack()
+        self._root = 0
+        self._control: mmap.mmap | None = None
+        self.form = ""
+
+    def __enter__(self) -> Self:
+        """Start the worker.
+
+        Raises:
+            ProbesRefusedError: If the kernel does not let us.
+        """
+        with contextlib.ExitStack() as stack:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._peer = stack.enter_context(ours)
+            with theirs:
+                self._worker = stack.enter_context(
+                    _started(ours, theirs, self._file, self._options)
+                )
+            ours.settimeout(_START_S)
+            self._accept(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _accept(self, stack: contextlib.ExitStack) -> None:
+        data, fds, _, _ = socket.recv_fds(self._peer, _MESSAGE_BYTES, 1)
+        message = json.loads(data) if data else {"failed": _LOST}
+        if "failed" in message:
+            raise ProbesRefusedError(message["failed"], hint="use --memory-backend shim")
+        self.form = message["ready"]
+        try:
+            self._control = stack.enter_context(mmap.mmap(fds[0], mmap.PAGESIZE))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def __exit__(self, *exc: object) -> None:
+        """Let the worker go; it continues what is stopped."""
+        self._stack.__exit__(None, None, None)
+
+    def follow(self, pid: int, *, is_silent: bool) -> None:
+        """Record a process and all that it starts; a silent one itself is left out.
+
+        Raises:
+            Refused: If the worker is gone.
+        """
+        self._root = pid
+        self._asked({"do": "follow", "pid": pid, "silent": is_silent})
+
+    def enable(self, window: int) -> int:
+        """Record from now on; return when that was (CLOCK_MONOTONIC, ns).
+
+        Raises:
+            Refused: If the worker is gone.
+        """
+        if self._control is None or self._worker.poll() is not None:
+            raise Refused(_LOST, hint="was it killed?")
+        began = time.monotonic_ns()
+        struct.pack_into("<I", self._control, layout.LATEST, window)
+        struct.pack_into("<I", self._control, layout.ENABLED, window)
+        return began
+
+    def disable(self) -> int:
+        """Record no longer; return when that was."""
+        if self._control is not None:
+            struct.pack_into("<I", self._control, layout.ENABLED, 0)
+        return time.monotonic_ns()
+
+    def finish(self) -> Finished:
+        """Remove the probes; return what was missed.
+
+        Raises:
+            ToolError: If the worker is gone, or what it recorded can't be trusted.
+        """
+        self.disable()
+        self._peer.settimeout(_STOP_S)
+        try:
+            answer = self._asked({"do": "finish"})
+        except Refused as failure:
+            self._continue()
+            raise ToolError(failure.problem, hint=failure.hint) from failure
+        if answer["failed"]:
+            problem = f"allocation events could not be stored: {answer['failed']}"
+            raise ToolError(problem, hint="free space, or name another folder")
+        return Finished(sum(answer["counters"].values()), tuple(answer["gaps"]))
+
+    def _continue(self) -> None:
+        """The worker was killed: it may have left processes stopped."""
+        if self._root:
+            with contextlib.suppress(OSError):
+                os.killpg(self._root, signal.SIGCONT)
+
+    def _asked(self, message: Mapping[str, object]) -> dict[str, Any]:
+        try:
+            self._peer.send(json.dumps(message).encode())
+            data = self._peer.recv(_MESSAGE_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            raise Refused(_LOST, hint="was it killed?")
+        answer: dict[str, Any] = json.loads(data)
+        return answer
+
+
+@contextlib.contextmanager
+def _started(
+    ours: socket.socket, theirs: socket.socket, file: IO[bytes], options: Mapping[str, object]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the worker; it ends when it does not hear us any more."""
+    argv = [sys.executable, "-P", "-m", "codspeed_memory.ebpf.worker"]
+    # A session of its own: Ctrl-C is for the benchmark.
+    worker = subprocess.Popen(
+        [*argv, str(theirs.fileno()), str(file.fileno()), json.dumps(options)],
+        pass_fds=(theirs.fileno(), file.fileno()),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    theirs.close()  # else we would not see its end
+    try:
+        yield worker
+    finally:
+        with contextlib.suppress(OSError):
+            ours.shutdown(socket.SHUT_RDWR)
+        worker.wait()

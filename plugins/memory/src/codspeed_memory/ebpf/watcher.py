@@ -1,0 +1,164 @@
+"""What a process brings to run is looked at while the process is stopped, and always continued.
+
+A file is looked at once in a run. Whatever goes wrong, the process goes on: then the file is named
+as not covered, or the whole run fails afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import struct
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from codspeed.errors import CodspeedError
+from codspeed_memory.coverage import BRINGS_OWN, STATIC
+from codspeed_memory.ebpf import images, internal_calls, layout, syscalls
+from codspeed_memory.ebpf.functions import allocator_of
+from codspeed_memory.raw import Kind
+from codspeed_native import elf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from codspeed_memory.ebpf.images import Image
+    from codspeed_memory.ebpf.maps import Maps
+    from codspeed_memory.ebpf.probing import Prober
+
+NAMELESS: Final = "it brings its own allocator, and has no symbols to find it by"
+_U32: Final = struct.Struct("<I")
+
+
+class Watcher:
+    """Looks at files for one run.
+
+    Attributes:
+        gaps: Sentences about programs of which nothing is seen.
+        faults: What makes the whole recording untrustworthy.
+    """
+
+    def __init__(
+        self, maps: Maps, prober: Prober, store: Callable[[memoryview], object], *, is_alone: bool
+    ) -> None:
+        """Take what to attach with; `store` appends to the recording.
+
+        Args:
+            is_alone: All allocators are probed; else only those of programs that the shim misses.
+        """
+        self.gaps: dict[str, None] = {}
+        self.faults: dict[str, None] = {}
+        self._maps = maps
+        self._prober = prober
+        self._store = store
+        self._is_alone = is_alone
+        self._known: dict[tuple[int, int], bool] = {}  # -> it is probed
+
+    def serve(self, requests: Iterable[tuple[int, int, int, int, int]]) -> None:
+        """Look at what processes stopped for, and continue them.
+
+        Args:
+            requests: Process, thread, why, device, inode; see `layout`.
+        """
+        stopped: dict[int, None] = {}
+        try:
+            for pid, tid, why, device, inode in requests:
+                stopped[pid] = None
+                if images.awaited(pid, tid):
+                    self._look(pid, (device, inode), is_exec=why == layout.EXEC)
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def _look(self, pid: int, asked: tuple[int, int], *, is_exec: bool) -> None:
+        found = images.of(pid)
+        program = images.program_of(pid)
+        for image in found:
+            key = image.device, image.inode
+            if key not in self._known:
+                self._known[key] = self._probe(pid, image, is_program=image.path == program)
+                self._tell(key, is_probed=self._known[key])
+        # A file system may show another number in the list of mappings than the file has.
+        if asked not in self._known and found:
+            is_probed = any(self._known[image.device, image.inode] for image in found)
+            self._known[asked] = is_probed
+            self._tell(asked, is_probed=is_probed)
+        if is_exec and not self._is_alone and self._known.get(asked):
+            self._cover(pid)
+
+    def _tell(self, key: tuple[int, int], *, is_probed: bool) -> None:
+        """Never stop a process for this file again."""
+        value = layout.PROBED if is_probed else layout.PLAIN
+        syscalls.put(self._maps.known, layout.FILE.pack(*key), _U32.pack(value))
+
+    def _probe(self, pid: int, image: Image, *, is_program: bool) -> bool:
+        """Return whether there was something to probe, and is probed now."""
+        try:
+            fd = images.opened(pid, image)
+        except OSError as failure:
+            self._miss(image, f"it can't be read: {failure.strerror}")
+            return False
+        try:
+            return self._attached(f"/proc/self/fd/{fd}", image, is_program=is_program)
+        except elf.ElfError as failure:
+            self._miss(image, failure.problem)
+        except (CodspeedError, OSError) as failure:
+            self._miss(image, f"it can't be probed: {failure}")
+        finally:
+            os.close(fd)
+        return False
+
+    def _attached(self, path: str, image: Image, *, is_program: bool) -> bool:
+        file = elf.read(Path(path))
+        if not self._is_wanted(file, is_program=is_program):
+            return False
+        allocator = allocator_of(file)
+        if allocator is None:
+            if is_program and file.is_static:
+                self._miss(image, NAMELESS)
+            return False
+        number = len(self._known) + 1
+        calls = internal_calls.sites(file, allocator)
+        for site in calls:
+            key = layout.SITE.pack(number, site & 0xFFFFFFFF)
+            syscalls.put(self._maps.internal, key, _U32.pack(1))
+        self._prober.attach(path, allocator, number, has_sites=bool(calls))
+        return True
+
+    def _is_wanted(self, file: elf.Elf, *, is_program: bool) -> bool:
+        """Leave to the shim what it sees: all but static programs and those with a malloc."""
+        if self._is_alone:
+            return True
+        return is_program
+
+    def _miss(self, image: Image, why: str) -> None:
+        self.gaps[f"allocations of {image.path} are not counted: {why}"] = None
+
+    def _cover(self, pid: int) -> None:
+        """Say of a stopped process that its program is covered, as the kernel's side will say."""
+        key = _U32.pack(pid)
+        value = syscalls.get(self._maps.threads, key, layout.THREAD_BYTES)
+        if value is None:
+            return
+        syscalls.put(
+            self._maps.threads, key, value[: layout.COVERED] + _U32.pack(1) + value[layout.COVERED + 4 :]
+        )
+        owner, tid = _U32.unpack_from(value, layout.PID)[0], _U32.unpack_from(value, layout.TID)[0]
+        window = self.window()
+        if owner and window:
+            record = layout.EVENT.pack(
+                time.monotonic_ns(), owner, Kind.ATTACH, 0, owner, tid, window, 0
+            )
+            self._store(memoryview(bytes(layout.RING_HEADER_BYTES) + record))
+
+    def window(self) -> int:
+        """Return the window that is open, or 0."""
+        value = syscalls.get(self._maps.control, _U32.pack(0), layout.CONTROL_BYTES)
+        assert value is not None, "an array has all of its values"
+        return int(_U32.unpack_from(value, layout.ENABLED)[0])
+
+
+_ = (STATIC, BRINGS_OWN)

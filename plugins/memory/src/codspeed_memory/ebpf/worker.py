@@ -1,0 +1,223 @@
+"""The process that has the probes: `python -m codspeed_memory.ebpf.worker SOCKET FILE OPTIONS`.
+
+A process of its own, because the runner's one loop must answer the benchmark at once while here
+files are read and processes are stopped; and because it outlives a runner that is killed, just long
+enough to continue what is stopped. The runner speaks JSON over a socket; its end is the socket's.
+All probes are descriptors of this process, so however it ends they are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from codspeed.errors import CodspeedError
+from codspeed_memory.ebpf import following, kernel, layout, maps, probing, syscalls
+from codspeed_memory.ebpf.handlers import Form
+from codspeed_memory.ebpf.ring_reader import RingReader, written_to
+from codspeed_memory.ebpf.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from codspeed_memory.ebpf.maps import Maps
+
+MESSAGE_BYTES: Final = 1 << 16
+# A program in the kernel may be under way when its tracepoint is let go.
+_LAST_REQUESTS_S: Final = 0.02
+_COUNTERS: Final = {
+    "dropped": layout.DROPPED,
+    "unfollowed": layout.UNFOLLOWED,
+    "unasked": layout.UNASKED,
+}
+
+
+class Drain:
+    """A thread that moves events from the kernel's ring to a file."""
+
+    def __init__(self, made: Maps, control: mmap.mmap, file: int) -> None:
+        self._control = control
+        self._reader = RingReader(made.events, made.ring_bytes, layout.EVENT_STRIDE)
+        self._lock = threading.Lock()
+        self._append = written_to(file)
+        self._stop, self._asked = os.pipe()
+        self._epoll = select.epoll()
+        # By edge: that there is something unread is no reason to wake up.
+        self._epoll.register(made.events, select.EPOLLIN | select.EPOLLET)
+        self._epoll.register(self._stop, select.EPOLLIN)
+        self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
+        self.failure: OSError | None = None
+        self._thread.start()
+
+    def store(self, data: memoryview) -> None:
+        """Append to the file, from any thread."""
+        with self._lock:
+            self._append(data)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._reader.take(self.store)
+                struct.pack_into("<I", self._control, layout.SLEEPING, 1)
+                if any(fd == self._stop for fd, _ in self._epoll.poll()):
+                    break
+            self._reader.take(self.store)
+        except OSError as failure:
+            self.failure = failure
+
+    def finish(self) -> None:
+        """Take what is there, and stop."""
+        os.close(self._asked)
+        self._thread.join()
+        self._epoll.close()
+        os.close(self._stop)
+        with self._reader:
+            pass
+
+
+class Tracepoints:
+    """The programs that follow; letting them go stops nobody any more."""
+
+    def __init__(self, made: Maps, fields: following.Fields, *, is_alone: bool) -> None:
+        self._descriptors: list[int] = []
+        try:
+            for name in following.TRACEPOINTS:
+                code = following.program_of(name, made, fields, is_alone=is_alone)
+                kind = syscalls.ProgramType.RAW_TRACEPOINT
+                program = syscalls.load(kind, code, name=name)
+                self._descriptors.append(program)
+                self._descriptors.append(syscalls.on_tracepoint(program, name))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+class Worker:
+    """One run."""
+
+    def __init__(self, peer: socket.socket, file: int, options: dict[str, Any]) -> None:
+        self._peer = peer
+        self._file = file
+        self._is_alone = bool(options["alone"])
+        self._form = Form(options["form"]) if options.get("form") else None
+        self._ring_bytes = int(options.get("ring_bytes", maps.RING_BYTES))
+
+    def run(self) -> None:
+        with contextlib.ExitStack() as stack:
+            try:
+                self._begin(stack)
+            except (CodspeedError, OSError, ValueError) as failure:
+                self._say(failed=str(getattr(failure, "problem", failure)))
+                return
+            self._say_ready()
+            self._serve()
+            self._end()
+
+    def _begin(self, stack: contextlib.ExitStack) -> None:
+        fields, calls = kernel.looked_up()
+        self._maps = stack.enter_context(maps.made(self._ring_bytes))
+        self._prober = stack.enter_context(probing.prober(self._maps, lambda: calls, self._form))
+        self._control = stack.enter_context(mmap.mmap(self._maps.control, mmap.PAGESIZE))
+        self._requests = stack.enter_context(
+            RingReader(self._maps.requests, layout.REQUESTS_BYTES, layout.REQUEST_STRIDE)
+        )
+        self._drain = Drain(self._maps, self._control, self._file)
+        self._watcher = Watcher(
+            self._maps, self._prober, self._drain.store, is_alone=self._is_alone
+        )
+        self._tracepoints = Tracepoints(self._maps, fields, is_alone=self._is_alone)
+
+    def _say(self, **message: object) -> None:
+        with contextlib.suppress(OSError):  # the runner is gone
+            self._peer.send(json.dumps(message).encode())
+
+    def _say_ready(self) -> None:
+        text = json.dumps({"ready": self._prober.form.value}).encode()
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._peer, [text], [self._maps.control])
+
+    def _serve(self) -> None:
+        """Answer the runner and look at files until it has enough, or is gone."""
+        poll = select.poll()
+        poll.register(self._peer, select.POLLIN)
+        poll.register(self._maps.requests, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._maps.requests in ready:
+                self._watcher.serve(self._asked())
+            if self._peer.fileno() not in ready:
+                continue
+            data = self._peer.recv(MESSAGE_BYTES)
+            if not data:
+                return
+            message = json.loads(data)
+            if message["do"] == "finish":
+                return
+            self._follow(message["pid"], is_silent=message["silent"])
+            self._say(followed=message["pid"])
+
+    def _asked(self) -> list[tuple[int, int, int, int, int]]:
+        found: list[tuple[int, int, int, int, int]] = []
+
+        def note(chunk: memoryview) -> None:
+            for at in range(layout.RING_HEADER_BYTES, len(chunk), layout.REQUEST_STRIDE):
+                pid, tid, why, _, device, inode = layout.REQUEST.unpack_from(chunk, at)
+                found.append((pid, tid, why, device, inode))
+
+        self._requests.take(note)
+        return found
+
+    def _follow(self, pid: int, *, is_silent: bool) -> None:
+        if is_silent:
+            struct.pack_into("<I", self._control, layout.SILENT, pid)
+        owner = 0 if is_silent else pid
+        value = layout.THREAD.pack(owner, pid, 0, 0, 0, 0, 0, 0, int(self._is_alone))
+        syscalls.put(self._maps.threads, struct.pack("<I", pid), value)
+
+    def _end(self) -> None:
+        """Stop nobody any more, continue who is stopped, take the last events, and tell."""
+        self._tracepoints.close()
+        time.sleep(_LAST_REQUESTS_S)
+        self._watcher.serve(self._asked())
+        self._drain.finish()
+        counters = {
+            name: struct.unpack_from("<Q", self._control, offset)[0]
+            for name, offset in _COUNTERS.items()
+        }
+        failure = self._drain.failure
+        self._prober.close()
+        self._say(
+            finished=True,
+            counters=counters,
+            gaps=list(self._watcher.gaps),
+            failed=failure.strerror if failure else "",
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Serve one run."""
+    number, file, options = arguments
+    peer = socket.socket(fileno=int(number))
+    Worker(peer, int(file), json.loads(options)).run()
+    return 0
+
+
+def _unused() -> Iterator[None]:
+    yield
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
