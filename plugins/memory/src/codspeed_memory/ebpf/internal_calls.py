@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LOADED, _EXECUTABLE, _PROGBITS = 1, 1, 1
 _CALL: Final = re.compile(rb"\xe8(?=(....))", re.DOTALL)
 _CALL_BYTES: Final = 5
+_ONLY_GLIBC_HAS: Final = "gnu_get_libc_version"
 _DISTANCE: Final = struct.Struct("<i")
 # Where the program itself calls the function just so, its callers are told by name.
 _ENDS_OF_THREADS: Final = re.compile(r"tcache_thread_shutdown|arena_thread_freeres|thread_freeres")
@@ -36,14 +37,14 @@ def sites(file: Elf, allocator: Allocator) -> tuple[int, ...]:
     Raises:
         codspeed_native.elf.ElfError: If the file is damaged, or is gone meanwhile.
     """
-    if allocator.family not in {"libc", "libc++"}:
+    names = {each.name.partition("@")[0]: each for each in file.functions()}
+    if not file.is_static and _ONLY_GLIBC_HAS not in names:
         return ()
     probe = next((each for each in allocator.probes if "free" in each.names), None)
     if probe is None or probe.role is not Role.FREE:
         return ()
-    function = next(each for each in file.functions() if each.name.partition("@")[0] == "free")
-    found = _callers(file, function.address)
-    if file.interpreter or file.is_static:
+    found = _callers(file, names["free"].address)
+    if file.is_static:
         found = filter(_Named(file), found)
     at = _address(file, probe)
     return tuple(sorted(caller - at for caller in found))
