@@ -347,14 +347,21 @@ def test_no_descriptor_is_left_open() -> None:
 
 
 def test_a_stop_is_told_once() -> None:
-    with spawn(Launch(("sh", "-c", "kill -STOP $$; exit 5")), dict(os.environ)) as child:
+    assert _told_of_stop_by("TSTP") == [True, False]
+
+
+def test_only_the_terminals_stops_are_told() -> None:
+    assert _told_of_stop_by("STOP") == [False, False]
+
+
+def _told_of_stop_by(name: str) -> list[bool]:
+    with spawn(Launch(("sh", "-c", f"kill -{name} $$; exit 5")), dict(os.environ)) as child:
         child.release("sh")
         os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
         told = [child.is_stopped(), child.is_stopped()]
         child.signal_group(signal.SIGCONT)
-
-        assert told == [True, False]
         assert child.reap()[0] == 5
+    return told
 
 
 def test_standard_input_is_a_file_that_nobody_else_can_read() -> None:

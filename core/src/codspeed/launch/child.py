@@ -84,11 +84,15 @@ class Child:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def is_stopped(self) -> bool:
-        """Whether the child was stopped, by Ctrl-Z for instance; tells it once for each stop."""
+        """Whether the terminal stopped the child, by Ctrl-Z; tells it once for each stop.
+
+        A SIGSTOP is no matter of the terminal: recorders hold a process by it for a moment.
+        """
         try:
-            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+            stop = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
         except ChildProcessError:  # it ended
             return False
+        return stop is not None and stop.si_status != signal.SIGSTOP
 
     def signal_group(self, number: int) -> None:
         """Send a signal to every process of the group; harmless when none is left."""

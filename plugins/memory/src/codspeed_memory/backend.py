@@ -1,4 +1,4 @@
-"""What records allocations: the seam between the executor and the shim, or another backend.
+"""What records allocations: the seam between the executor and the shim, uprobes, or both.
 
 A backend is armed before the child runs, switched by the windows, and gives a `Recording`: blocks
 of records as native/ring.h has them, so everything behind it is the same for all.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from codspeed.errors import UnsupportedError
+from codspeed_memory.auto import AutoBackend
 from codspeed_memory.shim import ShimBackend
 
 if TYPE_CHECKING:
@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """One run of a part.
+    """One run of a part."""
 
-    Attributes:
-        name: Part of the measurement-model id.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """Return what it is called, for the measurement-model id; final when it was armed."""
 
     def target_launch(self, target: Launch) -> Launch:
         """Return how a harness starts one target, which alone is to be recorded."""
@@ -39,6 +37,13 @@ class Backend(Protocol):
 
         Raises:
             CodspeedError: If it can't record here; nothing ran then.
+        """
+
+    def spawned(self, pid: int) -> None:
+        """The command's process exists, and is held before its exec.
+
+        Raises:
+            Refused: If it can't be recorded.
         """
 
     def enable(self, window: int) -> int:
@@ -66,10 +71,11 @@ def chosen(name: str, *, mappings: bool) -> Backend:
         name: "auto", "shim" or "ebpf".
         mappings: Record anonymous mappings too: arenas of interpreters.
 
-    Raises:
-        UnsupportedError: For "ebpf".
     """
     if name == "ebpf":
-        problem = "the eBPF backend of memory mode is not built yet"
-        raise UnsupportedError(problem, hint="use --memory-backend shim; it needs no rights")
+        from codspeed_memory.ebpf.backend import EbpfBackend  # noqa: PLC0415 - few runs need it
+
+        return EbpfBackend()
+    if name == "auto":
+        return AutoBackend(mappings=mappings)
     return ShimBackend(mappings=mappings)

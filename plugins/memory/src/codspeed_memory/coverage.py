@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from codspeed_memory.raw import FOREIGN, OWN_MALLOC, Kind, Note
+from codspeed_memory.raw import FOREIGN, OWN_MALLOC, PROBED, Kind, Note
 from codspeed_native import elf
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ STATIC: Final = "it is statically linked, so nothing can be preloaded"
 BRINGS_OWN: Final = "it brings its own allocator"
 PRIVILEGED: Final = "it runs with raised rights, so the loader ignores LD_PRELOAD"
 FOREIGN_FORMAT: Final = "it is no 64-bit program of this machine"
+NAMELESS: Final = "it brings its own allocator, and has no symbols to find it by"
 UNKNOWN: Final = "it did not load the recorder"
 
 
@@ -58,6 +59,21 @@ def reason(path: Path) -> str | None:
         return FOREIGN_FORMAT
     except OSError:
         return None
+
+
+def unprobed(launch: Launch) -> str | None:
+    """Return why uprobes can't see a command's own program either; None if it can, or may be."""
+    from codspeed_memory.ebpf.functions import allocator_of  # noqa: PLC0415 - few runs need it
+
+    environment = {**os.environ, **launch.env}
+    path = _found(launch.argv[0], environment.get("PATH"), launch.cwd)
+    try:
+        program = None if path is None else elf.read(interpreter_of(path))
+        if program is None or not program.is_static:
+            return None
+        return None if allocator_of(program) else NAMELESS
+    except elf.ElfError:
+        return FOREIGN_FORMAT
 
 
 def _reason_in(program: elf.Elf) -> str | None:
@@ -157,6 +173,7 @@ def gaps(notes: Iterable[Note]) -> dict[int, tuple[str, ...]]:
     """Return, for each window, sentences about programs of which nothing was seen."""
     attached: dict[int, list[int]] = {}
     announced: dict[int, Note] = {}
+    probed: set[int] = set()
     found: dict[int, dict[str, None]] = {}
     ordered = sorted(notes, key=lambda note: note.stamp)
     for note in ordered:
@@ -167,9 +184,12 @@ def gaps(notes: Iterable[Note]) -> dict[int, tuple[str, ...]]:
             announced.pop(note.pid, None)
         elif note.kind is Kind.EXEC:
             announced[note.pid] = note
+            probed.discard(note.pid)
         elif note.kind is Kind.ATTACH:
             announced.pop(note.pid, None)
-            if note.flags & (OWN_MALLOC | FOREIGN):
+            if note.flags & PROBED:
+                probed.add(note.pid)
+            elif note.flags & (OWN_MALLOC | FOREIGN) and note.pid not in probed:
                 found.setdefault(note.window, {})[_sentence(note)] = None
         elif note.kind is Kind.SPAWN and note.pid not in attached:
             announced[note.pid] = note

@@ -15,11 +15,12 @@ import attrs
 
 from codspeed import wire
 from codspeed.errors import BundleError, ToolError
-from codspeed.model import Comparability, IntegrationMode, Rounds, Tool
+from codspeed.model import Comparability, IntegrationMode, Rounds, Sharing, Tool
 from codspeed.protocols import ExecutorDefaults, Hooks
 from codspeed_memory import artifact, coverage, foreign, python_target, results, summary
 from codspeed_memory.backend import Backend, chosen
 from codspeed_memory.descriptor import MemoryOptions
+from codspeed_memory.ebpf.rights import lacking
 from codspeed_memory.summary import Measured, Summary
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _MIN_CLIENTS: Final = {
     "codspeed-node": "5.2.0",
     "exec-harness": "1.0.0",
 }
+# Held SHARED by whoever a uprobe in the C library would kill.
+LIBC_PROBES: Final = "libc-probes"
 _COMPILERS: Final = ("cc", "gcc", "clang")
 
 
@@ -88,6 +91,13 @@ class MemoryExecutor(ExecutorDefaults):
     def _allocator(self, part: RunPart) -> str:
         return python_target.allocator(self._options.python_allocator, part.compat)
 
+    def resources(self, part: RunPart) -> Mapping[str, Sharing]:
+        """Keep Valgrind away while the C library has probes."""
+        held = super().resources(part)
+        if self._options.memory_backend != "ebpf":
+            return held
+        return {**held, LIBC_PROBES: Sharing.EXCLUSIVE}
+
     # --- The run ---
 
     def measure(self, part: RunPart, session: Session) -> Outcome:
@@ -117,7 +127,14 @@ class MemoryExecutor(ExecutorDefaults):
             return
         problem = f"no allocation of {', '.join(names)} could be seen: {reasons[0]}"
         hint = "link it dynamically, or without an allocator of its own, or use another mode"
-        raise ToolError(problem, hint=hint)
+        raise ToolError(problem, hint=f"{hint}{self._way_out()}")
+
+    def _way_out(self) -> str:
+        """Say what uprobes would do for a program that the shim does not see."""
+        if self._options.memory_backend == "shim":
+            return "; --memory-backend auto uses uprobes for such programs, where it has the rights"
+        refused = lacking() if self._options.memory_backend == "auto" else None
+        return "" if refused is None else f"; uprobes would see it, but {refused.problem}"
 
     def _keep(
         self, part: RunPart, recording: Recording, hooks: _Windows, outcome: Outcome | None
@@ -133,6 +150,7 @@ class MemoryExecutor(ExecutorDefaults):
             raise BundleError(problem, hint="free space there") from failure
         windows = hooks.named(outcome)
         gaps = coverage.gaps(recording.notes())
+        gaps = {number: (*gaps.get(number, ()), *recording.gaps) for number in windows}
         done = Summary(
             backend=self._backend(part).name,
             allocator=self._allocator(part),
@@ -175,7 +193,8 @@ class MemoryExecutor(ExecutorDefaults):
 
     def measurement_model(self, part: RunPart, _outcome: Outcome) -> str:
         """Name what decides which allocations there are to see."""
-        backend = self._options.memory_backend.replace("auto", "shim")
+        done = summary.load(part.folder)
+        backend = done.backend if done else self._options.memory_backend.replace("auto", "shim")
         return f"memory/1/{backend}/{part.compat.value}/{self._allocator(part)}"
 
     def comparability(self) -> Comparability:
@@ -214,6 +233,7 @@ class _Windows(Hooks):
 
     def spawned(self, pid: int) -> None:
         self.root = pid
+        self._backend.spawned(pid)
 
     def started(self) -> None:
         self._number += 1

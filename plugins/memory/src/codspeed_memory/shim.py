@@ -76,6 +76,9 @@ class ShimBackend:
 
     # --- Windows ---
 
+    def spawned(self, pid: int) -> None:
+        """Need not know: the shim in each process tells who it is."""
+
     def enable(self, window: int) -> int:
         """Store the window's number where every process looks; raises Refused if nobody drains."""
         drainer, shared = self._drainer, self._ring

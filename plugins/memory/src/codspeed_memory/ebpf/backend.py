@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from typing import IO, TYPE_CHECKING
 
+from codspeed_memory import coverage
 from codspeed_memory.clock import Clock
 from codspeed_memory.ebpf import blocks, rights
 from codspeed_memory.ebpf.probes import Finished, Probes
@@ -22,7 +23,6 @@ class EbpfBackend:
     """See `codspeed_memory.backend.Backend`."""
 
     name = "ebpf"
-    probes_libc = True
 
     def __init__(self, *, form: str = "", ring_bytes: int = 0) -> None:
         """Take how to attach, for tests; see `Probes`."""
@@ -37,9 +37,9 @@ class EbpfBackend:
         """Start it as it is: the harness that starts it is left out."""
         return target
 
-    def uncovered(self, _launch: Launch) -> str | None:
+    def uncovered(self, launch: Launch) -> str | None:
         """See all that has an allocator with a name."""
-        return None
+        return coverage.unprobed(launch)
 
     @contextlib.contextmanager
     def armed(self, part: RunPart, _session: Session) -> Iterator[Launch]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from codspeed.errors import CodspeedError
-from codspeed_memory.coverage import BRINGS_OWN, STATIC
+from codspeed_memory.coverage import NAMELESS
 from codspeed_memory.ebpf import images, internal_calls, layout, syscalls
 from codspeed_memory.ebpf.functions import allocator_of
-from codspeed_memory.raw import Kind
+from codspeed_memory.raw import PROBED, Kind
 from codspeed_native import elf
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from codspeed_memory.ebpf.maps import Maps
     from codspeed_memory.ebpf.probing import Prober
 
-NAMELESS: Final = "it brings its own allocator, and has no symbols to find it by"
 _U32: Final = struct.Struct("<I")
 
 
@@ -112,9 +111,9 @@ class Watcher:
         return False
 
     def _attached(self, path: str, image: Image, *, is_program: bool) -> bool:
+        if not (self._is_alone or is_program):
+            return False  # the shim sees what libraries do
         file = elf.read(Path(path))
-        if not self._is_wanted(file, is_program=is_program):
-            return False
         allocator = allocator_of(file)
         if allocator is None:
             if is_program and file.is_static:
@@ -127,12 +126,6 @@ class Watcher:
             syscalls.put(self._maps.internal, key, _U32.pack(1))
         self._prober.attach(path, allocator, number, has_sites=bool(calls))
         return True
-
-    def _is_wanted(self, file: elf.Elf, *, is_program: bool) -> bool:
-        """Leave to the shim what it sees: all but static programs and those with a malloc."""
-        if self._is_alone:
-            return True
-        return is_program
 
     def _miss(self, image: Image, why: str) -> None:
         self.gaps[f"allocations of {image.path} are not counted: {why}"] = None
@@ -150,7 +143,7 @@ class Watcher:
         window = self.window()
         if owner and window:
             record = layout.EVENT.pack(
-                time.monotonic_ns(), owner, Kind.ATTACH, 0, owner, tid, window, 0
+                time.monotonic_ns(), owner, Kind.ATTACH, PROBED, owner, tid, window, 0
             )
             self._store(memoryview(bytes(layout.RING_HEADER_BYTES) + record))
 
@@ -160,5 +153,3 @@ class Watcher:
         assert value is not None, "an array has all of its values"
         return int(_U32.unpack_from(value, layout.ENABLED)[0])
 
-
-_ = (STATIC, BRINGS_OWN)

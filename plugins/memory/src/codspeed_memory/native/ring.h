@@ -46,6 +46,7 @@ enum record_kind {
 
 #define ATTACH_OWN_MALLOC 1u /* the executable brings its own malloc: we see nothing of it */
 #define ATTACH_FOREIGN 2u    /* another pid namespace */
+#define ATTACH_PROBED 4u     /* seen by uprobes, not by the shim; without a text */
 
 struct ring_record {
   uint64_t stamp;
