@@ -64,7 +64,7 @@ def compiled(
     compiler = _compiler()
     arguments = (*_COMMON, *(_SHARED if shared else ()), *flags)
     files = {file.name: file.read_bytes() for file in (source, *headers)}
-    folder = _cache_folder(cache)
+    folder = cache_folder(cache)
     key = _key(files, compiler, arguments)
     target = folder / f"{name}-{key}{'.so' if shared else ''}"
     if not _is_ours(target):
@@ -101,7 +101,15 @@ def _libc() -> str:
 # --- The cache ------------------------------------------------------------------------------------
 
 
-def _cache_folder(chosen: Path | None) -> Path:
+def cache_folder(chosen: Path | None = None) -> Path:
+    """Return a folder for what can be made again, which nobody but this user can write to.
+
+    Args:
+        chosen: The only one to try; the user's cache, else a temporary one, by default.
+
+    Raises:
+        ToolError: If there is none.
+    """
     candidates = list(_candidates()) if chosen is None else [chosen]
     faults = []
     for folder in candidates:

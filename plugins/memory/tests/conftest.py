@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,16 +13,21 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from codspeed.launch.child import spawn
 from codspeed.model import Launch
 from codspeed.testing.parts import make_part
 from codspeed_memory import raw
 from codspeed_memory.clock import Clock
+from codspeed_memory.ebpf import rights
+from codspeed_memory.ebpf.backend import EbpfBackend
+from codspeed_memory.ebpf.probes import Limits
 from codspeed_memory.shim import ShimBackend
 from codspeed_memory.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from codspeed_memory.recording import Recording
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -40,11 +46,32 @@ class Recorded:
     clock: Clock
     artifact: bytes
     start_ns: int
+    gaps: tuple[str, ...] = ()
 
     @functools.cached_property
     def events(self) -> tuple[raw.Event, ...]:
         """All of them, in order of time; by the slow twin."""
         return tuple(raw.merged(self.data, self.clock))
+
+
+def _recorded(recording: Recording, start_ns: int, status: int, output: str) -> Recorded:
+    recording.file.seek(0)
+    data = recording.file.read()
+    artifact = io.BytesIO()
+    usages = recording.analysed({1: start_ns}, artifact)
+    return Recorded(
+        status,
+        output,
+        usages.get(1, Usage()),
+        tuple(recording.notes()),
+        recording.dropped,
+        recording.waits,
+        data,
+        recording.clock,
+        artifact.getvalue(),
+        start_ns,
+        recording.gaps,
+    )
 
 
 class _Session:
@@ -98,22 +125,45 @@ def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
                 errors="replace",
                 check=False,
             )
-            recording = backend.finish()
-            recording.file.seek(0)
-            data = recording.file.read()
-            artifact = io.BytesIO()
-            usage = recording.analysed({1: start}, artifact)[1]
-            return Recorded(
-                done.returncode,
-                done.stdout + done.stderr,
-                usage,
-                tuple(recording.notes()),
-                recording.dropped,
-                recording.waits,
-                data,
-                recording.clock,
-                artifact.getvalue(),
-                start,
-            )
+            return _recorded(backend.finish(), start, done.returncode, done.stdout + done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def private_libc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the C library: probes in the machine's own would meet everybody."""
+    maps = Path("/proc/self/maps").read_text()
+    found = next((line.split()[-1] for line in maps.splitlines() if "/libc.so.6" in line), None)
+    if found is None:
+        pytest.skip("this Python is not linked with glibc")
+    target = tmp_path_factory.mktemp("lib") / "libc.so.6"
+    shutil.copy(found, target)
+    return target
+
+
+@pytest.fixture
+def probe(compiler: str, private_libc: Path, tmp_path: Path) -> Callable[..., Recorded]:
+    """Return a function that runs a command under probes, from before its first instruction."""
+    refused = rights.lacking()
+    if refused is not None:
+        pytest.skip(refused.problem)
+
+    def run(
+        *command: str | Path, env: Mapping[str, str] | None = None, **limits: str | int
+    ) -> Recorded:
+        backend = EbpfBackend(Limits(**limits))  # type: ignore[arg-type]  # as its fields are
+        argv = tuple(map(str, command))
+        libraries = {"LD_LIBRARY_PATH": str(private_libc.parent)}
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **libraries, **(env or {})}
+        part = make_part(tmp_path / "profile", argv, launch=Launch(argv))
+        with backend.armed(part, _Session()) as launch:  # type: ignore[arg-type]  # it is not asked
+            with spawn(launch, environment) as child:
+                backend.spawned(child.pid)
+                start = backend.enable(1)
+                child.release(argv[0])
+                status, _usage = child.reap()
+                output = os.read(child.stdout, 1 << 16) + os.read(child.stderr, 1 << 16)
+            return _recorded(backend.finish(), start, status, output.decode(errors="replace"))
 
     return run

@@ -77,7 +77,7 @@ class AutoBackend:
             self._probes.follow(pid, is_silent=self._is_silent)
 
     def enable(self, window: int) -> int:
-        """Switch both on; the window begins with the shim, so its clock is read before all events."""
+        """Switch both on; the shim first, since it reads its clock: all events come later."""
         began = self._shim.enable(window)
         if self._probes is not None:
             self._probes.enable(window)

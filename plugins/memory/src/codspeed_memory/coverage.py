@@ -171,14 +171,11 @@ def _found(program: str, search_path: str | None, cwd: Path | None) -> Path | No
 
 def gaps(notes: Iterable[Note]) -> dict[int, tuple[str, ...]]:
     """Return, for each window, sentences about programs of which nothing was seen."""
-    attached: dict[int, list[int]] = {}
+    ordered = sorted(notes, key=lambda note: note.stamp)
+    attached = {note.pid for note in ordered if note.kind is Kind.ATTACH}
     announced: dict[int, Note] = {}
     probed: set[int] = set()
     found: dict[int, dict[str, None]] = {}
-    ordered = sorted(notes, key=lambda note: note.stamp)
-    for note in ordered:
-        if note.kind is Kind.ATTACH:
-            attached.setdefault(note.pid, []).append(note.stamp)
     for note in ordered:
         if note.kind is Kind.EXEC_FAILED:
             announced.pop(note.pid, None)
@@ -189,13 +186,18 @@ def gaps(notes: Iterable[Note]) -> dict[int, tuple[str, ...]]:
             announced.pop(note.pid, None)
             if note.flags & PROBED:
                 probed.add(note.pid)
-            elif note.flags & (OWN_MALLOC | FOREIGN) and note.pid not in probed:
+            if _is_unseen(note, probed):
                 found.setdefault(note.window, {})[_sentence(note)] = None
         elif note.kind is Kind.SPAWN and note.pid not in attached:
             announced[note.pid] = note
     for note in announced.values():
         found.setdefault(note.window, {})[_sentence(note)] = None
     return {window: tuple(sentences) for window, sentences in found.items()}
+
+
+def _is_unseen(note: Note, probed: set[int]) -> bool:
+    """Whether a program that loaded the shim is not seen by it, nor by probes."""
+    return bool(note.flags & (OWN_MALLOC | FOREIGN)) and note.pid not in probed
 
 
 def _sentence(note: Note) -> str:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 from codspeed_memory import coverage
 from codspeed_memory.clock import Clock
 from codspeed_memory.ebpf import blocks, rights
-from codspeed_memory.ebpf.probes import Finished, Probes
+from codspeed_memory.ebpf.probes import Finished, Limits, Probes
 from codspeed_memory.recording import Recording
 
 if TYPE_CHECKING:
@@ -24,10 +24,9 @@ class EbpfBackend:
 
     name = "ebpf"
 
-    def __init__(self, *, form: str = "", ring_bytes: int = 0) -> None:
-        """Take how to attach, for tests; see `Probes`."""
-        self._form = form
-        self._ring_bytes = ring_bytes
+    def __init__(self, limits: Limits | None = None) -> None:
+        """Take what it may use, for tests."""
+        self._limits = limits
         self._probes: Probes | None = None
         self._events: IO[bytes] | None = None
         self._recording: IO[bytes] | None = None
@@ -51,7 +50,7 @@ class EbpfBackend:
             self._events = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
             self._recording = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
             self._probes = stack.enter_context(
-                Probes(self._events, is_alone=True, form=self._form, ring_bytes=self._ring_bytes)
+                Probes(self._events, is_alone=True, limits=self._limits)
             )
             self._is_silent = part.harnessed
             yield part.launch

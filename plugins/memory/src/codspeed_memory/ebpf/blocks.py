@@ -49,9 +49,7 @@ def appended(events: IO[bytes], recording: IO[bytes], clock: Clock) -> None:
         for at in range(0, size, _BATCH * layout.EVENT_STRIDE):
             count = min(_BATCH, (size - at) // layout.EVENT_STRIDE)
             start = ctypes.addressof(view) + at
-            length = library.probe_blocks(
-                start, count, ctypes.byref(order), pairs, len(pairs), out
-            )
+            length = library.probe_blocks(start, count, ctypes.byref(order), pairs, len(pairs), out)
             if not length:
                 del view
                 problem = "no memory to sort the recorded allocations"

@@ -119,9 +119,7 @@ class Btf:
 
     def _at(self, at: int) -> _Type:
         _, info, reference = _TYPE.unpack_from(self._data, at)
-        return _Type(
-            info >> 24 & 0x1F, info & 0xFFFF, bool(info >> 31), reference, at + _TYPE.size
-        )
+        return _Type(info >> 24 & 0x1F, info & 0xFFFF, bool(info >> 31), reference, at + _TYPE.size)
 
     def _all(self) -> list[int]:
         if not self._places:

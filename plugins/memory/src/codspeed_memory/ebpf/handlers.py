@@ -378,4 +378,3 @@ def emit(program: Assembler, maps: Maps) -> None:
     program.set(R2, 1)
     program.count(R1, layout.DROPPED, R2)
     program.label(done)
-

@@ -1,11 +1,11 @@
 """What programs in the kernel, the worker and the runner share: maps, records, cookies.
 
-    control   one array value, mapped by the worker and the runner: switch and counters
-    threads   by thread id: every thread of the benchmark, what it reports, the call it is in
-    known     by device and inode: files that were looked at
-    internal  calls that a C library makes to its own free
-    events    ring of heap events, all of one size
-    requests  ring of what the worker has to look at before the process may go on
+control   one array value, mapped by the worker and the runner: switch and counters
+threads   by thread id: every thread of the benchmark, what it reports, the call it is in
+known     by device and inode: files that were looked at
+internal  calls that a C library makes to its own free
+events    ring of heap events, all of one size
+requests  ring of what the worker has to look at before the process may go on
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PLAIN, PROBED = 1, 2  # without functions to probe; with
 SITE: Final = struct.Struct("<II")
 SITES: Final = 1 << 12
 
-# --- events: a header of the kernel's ring, then stamp, address, kind and size, aux, pid, tid, window
+# --- events: the ring's header, then stamp, address, kind and size, aux, pid, tid, window, unused
 
 EVENT: Final = struct.Struct("<4Q4I")
 RING_HEADER_BYTES: Final = 8
@@ -73,7 +73,9 @@ FIRST_SHIFT: Final = 8
 SECOND_SHIFT: Final = 12
 FILE_SHIFT: Final = 32
 PRODUCT: Final = 1 << 16  # the size is the product of both arguments
-BY_REFERENCE: Final = 1 << 17  # the address comes through the second argument, the result is a status
+BY_REFERENCE: Final = (
+    1 << 17
+)  # the address comes through the second argument, the result is a status
 OUTER: Final = 1 << 18  # what it calls inside is part of it
 THROWS: Final = 1 << 19  # may be left by an exception
 HAS_SITES: Final = 1 << 20  # calls that `internal` lists are not the program's

@@ -34,7 +34,7 @@ class Maps:
 
 
 @contextlib.contextmanager
-def made(ring_bytes: int = RING_BYTES) -> Iterator[Maps]:
+def made(ring_bytes: int = RING_BYTES, threads: int = layout.THREADS) -> Iterator[Maps]:
     """Yield new maps; raises OSError if there is no memory or no right."""
     with contextlib.ExitStack() as stack:
 
@@ -50,13 +50,13 @@ def made(ring_bytes: int = RING_BYTES) -> Iterator[Maps]:
             MapType.ARRAY, key=4, value=layout.CONTROL_BYTES, entries=1, name="control"
         )
         hold(control)
-        threads = table("threads", 4, layout.THREAD_BYTES, layout.THREADS)
+        following = table("threads", 4, layout.THREAD_BYTES, threads)
         known = table("known", layout.FILE.size, 4, layout.FILES)
         internal = table("internal", layout.SITE.size, 4, layout.SITES)
         requests = hold(_ring("requests", layout.REQUESTS_BYTES))
         events, ring_bytes = _largest_ring("events", ring_bytes)
         hold(events)
-        yield Maps(control, threads, known, internal, requests, events, ring_bytes)
+        yield Maps(control, following, known, internal, requests, events, ring_bytes)
 
 
 def _ring(name: str, size: int) -> int:

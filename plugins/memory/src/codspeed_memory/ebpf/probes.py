@@ -1,4 +1,4 @@
-"""The runner's end of the worker: start it, tell it whom to follow, switch, and take the counters."""
+"""The runner's end of the worker: start it, say whom to follow, switch, and take the counters."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import attrs
 
 from codspeed.errors import Refused, ToolError
 from codspeed_memory.ebpf import layout
+from codspeed_memory.ebpf.maps import RING_BYTES
 from codspeed_memory.ebpf.syscalls import ProbesRefusedError
 
 if TYPE_CHECKING:
@@ -42,21 +43,33 @@ class Finished:
     gaps: tuple[str, ...]
 
 
+@attrs.frozen
+class Limits:
+    """What a run may use.
+
+    Attributes:
+        form: One of `handlers.Form`; the best that works if empty.
+        ring_bytes: Of the kernel's ring, a power of two.
+        threads: How many can be followed at one time.
+    """
+
+    form: str = ""
+    ring_bytes: int = RING_BYTES
+    threads: int = layout.THREADS
+
+
 class Probes:
     """One run's probes; all are gone when its context has ended."""
 
-    def __init__(self, file: IO[bytes], *, is_alone: bool, form: str = "", ring_bytes: int = 0):
+    def __init__(self, file: IO[bytes], *, is_alone: bool, limits: Limits | None = None) -> None:
         """Take where events go, as `layout` has them.
 
         Args:
             is_alone: No shim records beside them.
-            form: One of `handlers.Form`; the best that works if empty.
-            ring_bytes: Of the kernel's ring; as much as is good if 0.
+            limits: What the worker may use, for tests.
         """
         self._file = file
-        self._options: dict[str, Any] = {"alone": is_alone, "form": form}
-        if ring_bytes:
-            self._options["ring_bytes"] = ring_bytes
+        self._options = {"alone": is_alone, **attrs.asdict(limits or Limits())}
         self._stack = contextlib.ExitStack()
         self._root = 0
         self._control: mmap.mmap | None = None

@@ -19,7 +19,7 @@ from codspeed_memory.ebpf.syscalls import Attach, ProbesRefusedError, ProgramTyp
 from codspeed_memory.raw import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from codspeed_memory.ebpf.functions import Allocator, Probe
     from codspeed_memory.ebpf.maps import Maps
@@ -95,9 +95,7 @@ class Prober:
         offsets, cookies = zip(*probes, strict=True)
         if self.form is not Form.PERF:
             kind = _ATTACH[self.form]
-            link = syscalls.on_functions(
-                program, kind, path, offsets, cookies, at_return=at_return
-            )
+            link = syscalls.on_functions(program, kind, path, offsets, cookies, at_return=at_return)
             self._descriptors.append(link)
             return
         for offset, cookie in probes:
@@ -165,7 +163,7 @@ def _returns(cookie: int) -> bool:
     return cookie & 0xFF != Kind.FREE or bool(cookie & layout.OUTER)
 
 
-def prober(maps: Maps, find_calls: Callable[[], SessionCalls | None], wanted: Form | None) -> Prober:
+def prober(maps: Maps, calls: SessionCalls | None, wanted: Form | None) -> Prober:
     """Return a prober of the first form that works here, or of the wanted one.
 
     Raises:
@@ -173,7 +171,6 @@ def prober(maps: Maps, find_calls: Callable[[], SessionCalls | None], wanted: Fo
     """
     reasons = []
     for form in (wanted,) if wanted else Form:
-        calls = find_calls() if form is Form.SESSION else None
         try:
             made = Prober(maps, form, calls)
             with contextlib.ExitStack() as undo:

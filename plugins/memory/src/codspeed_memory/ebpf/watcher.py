@@ -137,7 +137,9 @@ class Watcher:
         if value is None:
             return
         syscalls.put(
-            self._maps.threads, key, value[: layout.COVERED] + _U32.pack(1) + value[layout.COVERED + 4 :]
+            self._maps.threads,
+            key,
+            value[: layout.COVERED] + _U32.pack(1) + value[layout.COVERED + 4 :],
         )
         owner, tid = _U32.unpack_from(value, layout.PID)[0], _U32.unpack_from(value, layout.TID)[0]
         window = self.window()
@@ -152,4 +154,3 @@ class Watcher:
         value = syscalls.get(self._maps.control, _U32.pack(0), layout.CONTROL_BYTES)
         assert value is not None, "an array has all of its values"
         return int(_U32.unpack_from(value, layout.ENABLED)[0])
-

@@ -27,8 +27,6 @@ from codspeed_memory.ebpf.ring_reader import RingReader, written_to
 from codspeed_memory.ebpf.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from codspeed_memory.ebpf.maps import Maps
 
 MESSAGE_BYTES: Final = 1 << 16
@@ -101,6 +99,7 @@ class Tracepoints:
             raise
 
     def close(self) -> None:
+        """Follow nobody any more."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 
@@ -112,10 +111,12 @@ class Worker:
         self._peer = peer
         self._file = file
         self._is_alone = bool(options["alone"])
-        self._form = Form(options["form"]) if options.get("form") else None
-        self._ring_bytes = int(options.get("ring_bytes", maps.RING_BYTES))
+        self._form = Form(options["form"]) if options["form"] else None
+        self._ring_bytes = int(options["ring_bytes"])
+        self._threads = int(options["threads"])
 
     def run(self) -> None:
+        """Serve until the runner has enough, or is gone."""
         with contextlib.ExitStack() as stack:
             try:
                 self._begin(stack)
@@ -127,9 +128,9 @@ class Worker:
             self._end()
 
     def _begin(self, stack: contextlib.ExitStack) -> None:
-        fields, calls = kernel.looked_up()
-        self._maps = stack.enter_context(maps.made(self._ring_bytes))
-        self._prober = stack.enter_context(probing.prober(self._maps, lambda: calls, self._form))
+        system = kernel.known()
+        self._maps = stack.enter_context(maps.made(self._ring_bytes, self._threads))
+        self._prober = stack.enter_context(probing.prober(self._maps, system.calls, self._form))
         self._control = stack.enter_context(mmap.mmap(self._maps.control, mmap.PAGESIZE))
         self._requests = stack.enter_context(
             RingReader(self._maps.requests, layout.REQUESTS_BYTES, layout.REQUEST_STRIDE)
@@ -138,7 +139,7 @@ class Worker:
         self._watcher = Watcher(
             self._maps, self._prober, self._drain.store, is_alone=self._is_alone
         )
-        self._tracepoints = Tracepoints(self._maps, fields, is_alone=self._is_alone)
+        self._tracepoints = Tracepoints(self._maps, system.fields, is_alone=self._is_alone)
 
     def _say(self, **message: object) -> None:
         with contextlib.suppress(OSError):  # the runner is gone
@@ -213,10 +214,6 @@ def main(arguments: list[str]) -> int:
     peer = socket.socket(fileno=int(number))
     Worker(peer, int(file), json.loads(options)).run()
     return 0
-
-
-def _unused() -> Iterator[None]:
-    yield
 
 
 if __name__ == "__main__":
