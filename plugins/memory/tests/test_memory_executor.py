@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from codspeed.errors import ResultsError, ToolError, UnsupportedError
-from codspeed.model import Compat, Kind, Launch, Outcome, Window
+from codspeed.errors import ResultsError, ToolError
+from codspeed.model import Compat, Kind, Launch, Outcome, Sharing, Window
 from codspeed.testing.contract import ExecutorContract
 from codspeed.testing.parts import make_part
 from codspeed_memory import summary
 from codspeed_memory.descriptor import MemoryOptions, descriptor
+from codspeed_memory.ebpf import rights
+from codspeed_memory.ebpf.syscalls import ProbesRefusedError
 from codspeed_memory.executor import MemoryExecutor
 from codspeed_memory.recording import Recording
 from codspeed_memory.summary import Measured, Summary
@@ -148,18 +150,60 @@ def test_a_static_program_is_refused_before_it_runs(
 ) -> None:
     static = program("behaviours", "-static")
     part = make_part(tmp_path, (str(static), "malloc_free"))
+    executor = MemoryExecutor(MemoryOptions(memory_backend="shim"))
 
     with pytest.raises(ToolError, match="statically linked") as caught:
-        MemoryExecutor().measure(part, None)  # type: ignore[arg-type] # it is not asked
+        executor.measure(part, None)  # type: ignore[arg-type] # it is not asked
 
     assert str(static) in caught.value.problem
+    assert "--memory-backend auto" in str(caught.value)
 
 
-def test_ebpf_says_that_it_is_not_built_yet(tmp_path: Path) -> None:
-    executor = MemoryExecutor(MemoryOptions(memory_backend="ebpf"))
+@pytest.mark.process
+@pytest.mark.parametrize("backend", ["auto", "ebpf"])
+def test_a_static_program_without_symbols_is_refused_whatever_the_rights(
+    tmp_path: Path, program: Callable[..., Path], backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "lacking", lambda: None)
+    stripped = program("behaviours", "-static", "-s")
+    part = make_part(tmp_path, (str(stripped), "malloc_free"))
+    executor = MemoryExecutor(MemoryOptions(memory_backend=backend))
 
-    with pytest.raises(UnsupportedError, match="not built yet"):
-        executor.target_launch(make_part(tmp_path), Launch(("true",)), "uri")
+    with pytest.raises(ToolError, match="no symbols"):
+        executor.measure(part, None)  # type: ignore[arg-type] # it is not asked
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("flags", [("behaviours", "-static"), ("own_malloc",)])
+def test_auto_says_which_rights_would_show_a_program(
+    tmp_path: Path,
+    program: Callable[..., Path],
+    flags: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rights, "lacking", lambda: ProbesRefusedError("it lacks CAP_BPF"))
+    part = make_part(tmp_path, (str(program(*flags)),))
+
+    with pytest.raises(ToolError, match="uprobes would see it, but it lacks CAP_BPF"):
+        MemoryExecutor().measure(part, None)  # type: ignore[arg-type] # it is not asked
+
+
+@pytest.mark.parametrize(("backend", "held"), [("ebpf", True), ("auto", False), ("shim", False)])
+def test_only_probes_in_the_c_library_keep_valgrind_away(
+    tmp_path: Path, backend: str, *, held: bool
+) -> None:
+    resources = MemoryExecutor(MemoryOptions(memory_backend=backend)).resources(make_part(tmp_path))
+
+    assert resources.get("libc-probes") == (Sharing.EXCLUSIVE if held else None)
+
+
+@pytest.mark.parametrize("backend", ["ebpf", "shim+ebpf"])
+def test_the_model_names_what_recorded(tmp_path: Path, backend: str) -> None:
+    summary.save(Summary(backend, "malloc"), tmp_path)
+
+    model = MemoryExecutor().measurement_model(make_part(tmp_path), OUTCOME)
+
+    assert model == f"memory/1/{backend}/native/malloc"
 
 
 def test_other_systems_are_told_why(system: System) -> None:
@@ -187,6 +231,9 @@ class OtherBackend:
     @contextlib.contextmanager
     def armed(self, part: RunPart, session: Any) -> Iterator[Launch]:
         yield part.launch
+
+    def spawned(self, pid: int) -> None:
+        assert pid == 77
 
     def enable(self, window: int) -> int:
         return 10 * window

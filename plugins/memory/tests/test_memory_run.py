@@ -18,6 +18,7 @@ import pytest
 from codspeed import wire
 from codspeed.testing.fifo import fifo_lock
 from codspeed_memory import artifact
+from codspeed_memory.ebpf import rights
 from codspeed_memory.raw import Kind
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Run:
             for benchmark in part["benchmarks"]
         }
 
+    def model(self) -> str:
+        (path,) = self._bundles.glob("*/results.json")
+        (part,) = json.loads(path.read_text())["parts"]
+        return str(part["model"])
+
     def notes(self) -> list[str]:
         (path,) = self._bundles.glob("*/results.json")
         (part,) = json.loads(path.read_text())["parts"]
@@ -54,11 +60,13 @@ class Run:
 
 @pytest.fixture
 def codspeed(tmp_path: Path, compiler: str) -> Callable[..., Run]:
-    def run(*words: str | Path, env: dict[str, str] | None = None) -> Run:
+    def run(
+        *words: str | Path, env: dict[str, str] | None = None, wrapper: tuple[str, ...] = ()
+    ) -> Run:
         folder, bundles = tmp_path / "profile", tmp_path / "bundles"
         options = ["-m", "memory", "--profile-folder", folder, "--bundle-dir", bundles]
         verb, *rest = words
-        argv = [*_CODSPEED, verb, *options, "--no-store", "--compat", "native", *rest]
+        argv = [*wrapper, *_CODSPEED, verb, *options, "--no-store", "--compat", "native", *rest]
         with fifo_lock(timeout=90):
             done = subprocess.run(
                 list(map(str, argv)),
@@ -137,7 +145,9 @@ def test_an_uncovered_program_is_named_in_the_result(
 def test_nothing_to_see_is_an_error_before_the_run(
     codspeed: Callable[..., Run], program: Callable[..., Path]
 ) -> None:
-    run = codspeed("exec", "--", program("behaviours", "-static"), "malloc_free")
+    static = program("behaviours", "-static")
+
+    run = codspeed("exec", "--memory-backend", "shim", "--", static, "malloc_free")
 
     assert run.status == 1
     assert "statically linked" in run.said
@@ -253,17 +263,98 @@ def _python_with_client() -> str:
 
 
 @pytest.mark.tool
+@pytest.mark.parametrize("backend", ["auto", "ebpf"])
 def test_pytest_codspeed_gives_figures_per_benchmark(
-    codspeed: Callable[..., Run], tmp_path: Path
+    codspeed: Callable[..., Run], tmp_path: Path, backend: str
 ) -> None:
     """A leak below Python is seen as leaked bytes, in the benchmark that leaks."""
     python = _python_with_client()
     (tmp_path / "test_suite.py").write_text(_SUITE)
+    options = ["--memory-backend", backend]
+    if backend == "ebpf":
+        _require_probes()
 
-    run = codspeed("run", "--", python, "-m", "pytest", "--codspeed", "test_suite.py")
+    run = codspeed("run", *options, "--", python, "-m", "pytest", "--codspeed", "test_suite.py")
 
     assert run.status == 0, run.said
     figures: dict[str, Any] = run.results()
     assert figures["test_leaks"]["leaked"] >= 123_456
     assert figures["test_frees"]["leaked"] < 123_456
     assert figures["test_frees"]["peak_memory"] >= 654_321
+
+
+# --- With uprobes ---
+
+
+def _require_probes() -> None:
+    refused = rights.lacking()
+    if refused is not None:
+        pytest.skip(refused.problem)
+
+
+@pytest.mark.parametrize(
+    ("backend", "flags", "measured_by"),
+    [("ebpf", (), "ebpf"), ("auto", ("-static",), "shim+ebpf"), ("auto", (), "shim")],
+)
+def test_a_program_has_its_own_figures_by_whatever_sees_it(
+    codspeed: Callable[..., Run],
+    program: Callable[..., Path],
+    backend: str,
+    flags: tuple[str, ...],
+    measured_by: str,
+) -> None:
+    """The harness, which is Python, allocates in the window too: that is not the target's."""
+    _require_probes()
+    words = ["--memory-backend", backend, "--name", "one", "--", program("behaviours", *flags)]
+
+    run = codspeed("exec", *words, "many_allocs")
+
+    assert run.status == 0, run.said
+    figures = run.results()["one"]
+    own = 5 if flags else 0  # glibc's, before main of a static program
+    assert (figures["allocations"], figures["frees"]) == (101 + own, 101)
+    assert figures["peak_memory"] == 800 + 100 * 64 + bool(own) * (figures["leaked"])
+    assert figures["processes"] == 1
+    assert run.model().split("/")[2] == measured_by
+    assert run.notes() == []
+
+
+def test_probes_and_shim_share_a_run(
+    codspeed: Callable[..., Run], program: Callable[..., Path]
+) -> None:
+    """A program with its own malloc becomes one that the shim sees: both count, none twice."""
+    _require_probes()
+    words = ["--memory-backend", "auto", "--name", "both", "--"]
+
+    run = codspeed("exec", *words, program("own_malloc"), program("behaviours"), "many_allocs")
+
+    assert run.status == 0, run.said
+    figures = run.results()["both"]
+    assert figures["leaked"] == 100
+    assert figures["allocations"] == 1 + 101
+    assert figures["total_allocated"] == 100 + 800 + 100 * 64
+    assert run.notes() == []
+
+
+_WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+
+@pytest.mark.tool
+@pytest.mark.parametrize(
+    ("backend", "flags"), [("ebpf", ()), ("auto", ("-static",))], ids=["ebpf", "auto"]
+)
+def test_without_rights_it_says_before_the_run_what_is_lacking(
+    codspeed: Callable[..., Run],
+    program: Callable[..., Path],
+    backend: str,
+    flags: tuple[str, ...],
+) -> None:
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is missing: apt-get install util-linux")
+    words = ["--memory-backend", backend, "--", program("behaviours", *flags), "malloc_free"]
+
+    run = codspeed("exec", *words, wrapper=_WITHOUT_RIGHTS)
+
+    assert run.status == 1
+    assert "CAP_BPF and CAP_PERFMON" in run.said
+    assert "Executing" not in run.said

@@ -61,6 +61,7 @@ class AutoBackend:
     @contextlib.contextmanager
     def armed(self, part: RunPart, session: Session) -> Iterator[Launch]:
         """Arm the shim, and the probes if there is something for them."""
+        self._shim.has_probes = self._wants_probes
         with contextlib.ExitStack() as stack:
             launch = stack.enter_context(self._shim.armed(part, session))
             if self._wants_probes:

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from codspeed_memory.raw import FOREIGN, OWN_MALLOC, PROBED, Kind, Note
+from codspeed_memory.raw import FOREIGN, OWN_MALLOC, Kind, Note
 from codspeed_native import elf
 
 if TYPE_CHECKING:
@@ -174,30 +174,21 @@ def gaps(notes: Iterable[Note]) -> dict[int, tuple[str, ...]]:
     ordered = sorted(notes, key=lambda note: note.stamp)
     attached = {note.pid for note in ordered if note.kind is Kind.ATTACH}
     announced: dict[int, Note] = {}
-    probed: set[int] = set()
     found: dict[int, dict[str, None]] = {}
     for note in ordered:
         if note.kind is Kind.EXEC_FAILED:
             announced.pop(note.pid, None)
         elif note.kind is Kind.EXEC:
             announced[note.pid] = note
-            probed.discard(note.pid)
         elif note.kind is Kind.ATTACH:
             announced.pop(note.pid, None)
-            if note.flags & PROBED:
-                probed.add(note.pid)
-            if _is_unseen(note, probed):
+            if note.flags & (OWN_MALLOC | FOREIGN):
                 found.setdefault(note.window, {})[_sentence(note)] = None
         elif note.kind is Kind.SPAWN and note.pid not in attached:
             announced[note.pid] = note
     for note in announced.values():
         found.setdefault(note.window, {})[_sentence(note)] = None
     return {window: tuple(sentences) for window, sentences in found.items()}
-
-
-def _is_unseen(note: Note, probed: set[int]) -> bool:
-    """Whether a program that loaded the shim is not seen by it, nor by probes."""
-    return bool(note.flags & (OWN_MALLOC | FOREIGN)) and note.pid not in probed
 
 
 def _sentence(note: Note) -> str:

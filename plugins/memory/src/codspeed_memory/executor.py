@@ -20,7 +20,7 @@ from codspeed.protocols import ExecutorDefaults, Hooks
 from codspeed_memory import artifact, coverage, foreign, python_target, results, summary
 from codspeed_memory.backend import Backend, chosen
 from codspeed_memory.descriptor import MemoryOptions
-from codspeed_memory.ebpf.rights import lacking
+from codspeed_memory.ebpf import rights
 from codspeed_memory.summary import Measured, Summary
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class MemoryExecutor(ExecutorDefaults):
         """Say what uprobes would do for a program that the shim does not see."""
         if self._options.memory_backend == "shim":
             return "; --memory-backend auto uses uprobes for such programs, where it has the rights"
-        refused = lacking() if self._options.memory_backend == "auto" else None
+        refused = rights.lacking() if self._options.memory_backend == "auto" else None
         return "" if refused is None else f"; uprobes would see it, but {refused.problem}"
 
     def _keep(

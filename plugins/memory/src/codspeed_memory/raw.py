@@ -42,7 +42,6 @@ _WITH_TEXT: Final = frozenset({Kind.ATTACH, Kind.EXEC, Kind.EXEC_FAILED, Kind.SP
 # Flags of an ATTACH.
 OWN_MALLOC: Final = 1
 FOREIGN: Final = 2
-PROBED: Final = 4
 
 
 class Event(NamedTuple):
@@ -66,7 +65,7 @@ class Note(NamedTuple):
         pid: Which process: the spawned one for SPAWN.
         window: 0 if none was open.
         stamp: In the unit of the ring's clock.
-        flags: OWN_MALLOC, FOREIGN and PROBED, of an ATTACH.
+        flags: OWN_MALLOC and FOREIGN, of an ATTACH.
         text: The program.
     """
 

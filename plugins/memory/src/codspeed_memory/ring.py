@@ -24,6 +24,7 @@ MAGIC: Final = 0x474E524D
 VERSION: Final = 1
 COUNTER_CLOCK: Final = 1
 MAPPINGS: Final = 2
+PROBED: Final = 4
 
 _PAGE: Final = 4096
 _DESCRIPTION_BYTES: Final = 64  # struct ring_chunk
@@ -52,7 +53,7 @@ class Ring:
         """Make the memory.
 
         Args:
-            flags: COUNTER_CLOCK and MAPPINGS.
+            flags: COUNTER_CLOCK, MAPPINGS and PROBED.
             chunks: How many threads can record at once.
             chunk_bytes: Size of each.
 

@@ -37,13 +37,18 @@ _UNSAFE: Final = re.compile(r"[\s:$]")
 
 
 class ShimBackend:
-    """See `codspeed_memory.backend.Backend`."""
+    """See `codspeed_memory.backend.Backend`.
+
+    Attributes:
+        has_probes: Programs that bring their own allocator are seen by probes.
+    """
 
     name = "shim"
 
     def __init__(self, *, mappings: bool = False) -> None:
         """Take what else to record: `mappings` are anonymous ones, arenas of interpreters."""
         self._flags = ring.clock_flags() | (ring.MAPPINGS if mappings else 0)
+        self.has_probes = False
         self._pairs: list[tuple[int, int]] = []
         self._ring: ring.Ring | None = None
         self._drainer: subprocess.Popen[bytes] | None = None
@@ -64,7 +69,8 @@ class ShimBackend:
     def armed(self, part: RunPart, session: Session) -> Iterator[Launch]:
         """Make the ring and start the drainer; a harness gets no shim, only its targets do."""
         with contextlib.ExitStack() as stack:
-            self._ring = stack.enter_context(ring.Ring(flags=self._flags))
+            flags = self._flags | (ring.PROBED if self.has_probes else 0)
+            self._ring = stack.enter_context(ring.Ring(flags=flags))
             # No name: whatever happens to us, nothing is left behind.
             self._file = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
             self._drainer = stack.enter_context(_drained(self._ring, self._file))

@@ -17,7 +17,7 @@ from codspeed_memory.ebpf import layout
 from codspeed_memory.ebpf.assembler import FRAME, R0, R1, R2, R3, R4, R6, R7, R8, R9, Helper
 from codspeed_memory.ebpf.assembler import Program as Assembler
 from codspeed_memory.ebpf.handlers import emit
-from codspeed_memory.raw import PROBED, Kind
+from codspeed_memory.raw import Kind
 
 if TYPE_CHECKING:
     from codspeed_memory.ebpf.maps import Maps
@@ -192,7 +192,7 @@ def _note(program: Assembler, maps: Maps, kind: Kind, otherwise: str) -> None:
     program.store_value(FRAME, _UNUSED, 0, 4)
     program.store(FRAME, _ADDRESS, R9)
     program.store_value(FRAME, _KIND_SIZE, kind)
-    program.store_value(FRAME, _AUX, PROBED)
+    program.store_value(FRAME, _AUX, 0)
     emit(program, maps)
 
 

@@ -18,7 +18,7 @@ from codspeed.errors import CodspeedError
 from codspeed_memory.coverage import NAMELESS
 from codspeed_memory.ebpf import images, internal_calls, layout, syscalls
 from codspeed_memory.ebpf.functions import allocator_of
-from codspeed_memory.raw import PROBED, Kind
+from codspeed_memory.raw import Kind
 from codspeed_native import elf
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Watcher:
         window = self.window()
         if owner and window:
             record = layout.EVENT.pack(
-                time.monotonic_ns(), owner, Kind.ATTACH, PROBED, owner, tid, window, 0
+                time.monotonic_ns(), owner, Kind.ATTACH, 0, owner, tid, window, 0
             )
             self._store(memoryview(bytes(layout.RING_HEADER_BYTES) + record))
 

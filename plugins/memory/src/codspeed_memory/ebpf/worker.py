@@ -120,8 +120,11 @@ class Worker:
         with contextlib.ExitStack() as stack:
             try:
                 self._begin(stack)
-            except (CodspeedError, OSError, ValueError) as failure:
-                self._say(failed=str(getattr(failure, "problem", failure)))
+            except CodspeedError as failure:
+                self._say(failed=failure.problem)
+                return
+            except OSError as failure:
+                self._say(failed=f"the probes can't be set up: {failure.strerror}")
                 return
             self._say_ready()
             self._serve()

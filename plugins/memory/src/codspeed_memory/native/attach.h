@@ -100,10 +100,12 @@ static void hide_python_allocator(char **environment) {
   }
 }
 
-static void attach(char **environment, int brings_own_malloc) {
+static void attach(char **environment, int (*brings_own_malloc)(void)) {
   const char *path = ring_path(environment);
   struct ring_header *found = path ? ring_map(path) : NULL;
   if (!found || !process_page()) return;
+  /* To ask makes an allocation, which probes would count. */
+  int is_uncovered = !(found->flags & RING_PROBED) && brings_own_malloc();
   has_exit_key = pthread_key_create(&exit_key, thread_ended) == 0;
   ring = found;
   records_mappings = (ring->flags & RING_MAPPINGS) != 0;
@@ -116,7 +118,7 @@ static void attach(char **environment, int brings_own_malloc) {
   chunks_of_former_image(pid);
   char text[TEXT_LIMIT];
   long length = raw_readlink("/proc/self/exe", text, sizeof text);
-  uint64_t flags = (brings_own_malloc ? ATTACH_OWN_MALLOC : 0) |
+  uint64_t flags = (is_uncovered ? ATTACH_OWN_MALLOC : 0) |
                    (chunk_flags & CHUNK_FOREIGN ? ATTACH_FOREIGN : 0);
   record_alone(recorder_window(), KIND_ATTACH, pid, flags, text, length > 0 ? (size_t)length : 0);
 }

@@ -16,6 +16,7 @@
 /* header.flags */
 #define RING_COUNTER_CLOCK 1u /* stamps are counter ticks; else CLOCK_MONOTONIC nanoseconds */
 #define RING_MAPPINGS 2u      /* record anonymous mmap and munmap too: arenas of interpreters */
+#define RING_PROBED 4u        /* programs with a malloc of their own have probes on it */
 
 /* chunk.state; FREE -> TAKEN -> OWNED -> FULL -> FREE. Only a chunk that is FULL is drained, and
  * TAKEN hides a half-filled descriptor from whoever looks for chunks of dead threads. */
@@ -46,7 +47,6 @@ enum record_kind {
 
 #define ATTACH_OWN_MALLOC 1u /* the executable brings its own malloc: we see nothing of it */
 #define ATTACH_FOREIGN 2u    /* another pid namespace */
-#define ATTACH_PROBED 4u     /* seen by uprobes, not by the shim; without a text */
 
 struct ring_record {
   uint64_t stamp;

@@ -188,7 +188,7 @@ extern const char *gnu_get_libc_version(void) __attribute__((weak));
 static __attribute__((constructor)) void begin(int argc, char **argv, char **arguments) {
   (void)argc, (void)argv;
   char **variables = gnu_get_libc_version ? arguments : environ;
-  if (resolve()) attach(variables, brings_own_malloc());
+  if (resolve()) attach(variables, brings_own_malloc);
 }
 
 static __attribute__((destructor)) void end(void) { note_end(); }
