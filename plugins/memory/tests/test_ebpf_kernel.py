@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    Described = tuple[str, int, int, Sequence[int | str]]
+
 INT, POINTER, ARRAY, STRUCT, UNION, TYPEDEF, FUNCTION, PROTO = 1, 2, 3, 4, 5, 8, 12, 13
 HEADER = 24
 
 
-def built(*types: tuple[str, int, int, Sequence[int]], bitfields: bool = False) -> bytes:
+def built(*types: Described, bitfields: bool = False) -> bytes:
     """Return BTF of types: name, kind, size or type, and what follows, with names for strings."""
     strings = bytearray(b"\0")
     places: dict[str, int] = {"": 0}
@@ -44,7 +46,7 @@ def built(*types: tuple[str, int, int, Sequence[int]], bitfields: bool = False) 
 
 
 # Types count from 1.
-SOME = (
+SOME: tuple[Described, ...] = (
     ("int", INT, 4, [32]),
     ("", ARRAY, 0, [1, 1, 3]),
     ("", UNION, 8, ["hidden", 1, 0, "beside", 1, 32]),
@@ -66,7 +68,10 @@ def test_a_field_is_found_however_it_is_nested(path: tuple[str, ...], offset: in
 
 
 def test_a_bit_field_does_not_disturb_offsets() -> None:
-    types = (("int", INT, 4, [32]), ("s", STRUCT, 8, ["bits", 1, 3 << 24 | 8, "next", 1, 32]))
+    types: tuple[Described, ...] = (
+        ("int", INT, 4, [32]),
+        ("s", STRUCT, 8, ["bits", 1, 3 << 24 | 8, "next", 1, 32]),
+    )
 
     assert Btf(built(*types, bitfields=True)).offset("s", "next") == 4
 
@@ -106,11 +111,11 @@ def test_what_is_cut_off_is_an_error(size: int) -> None:
 
 def test_an_older_kernel_has_no_sessions() -> None:
     names = sorted({path[0] for path in kernel._FIELDS.values()})
-    types = [("int", INT, 4, [32])]
+    types: list[Described] = [("int", INT, 4, [32])]
     for name in names:
         fields = [path[1] for path in kernel._FIELDS.values() if path[0] == name]
         members = [part for at, field in enumerate(fields) for part in (field, 1, at * 64)]
-        types.append((name, STRUCT, 8 * len(fields), members))  # type: ignore[arg-type]
+        types.append((name, STRUCT, 8 * len(fields), members))
 
     found = kernel.looked_up(Btf(built(*types)))
 
