@@ -78,16 +78,23 @@ def _compare(recorded: Recording, start: int, rounds: int) -> None:
         "all of it": lambda: recorded.analysed({1: start}, io.BytesIO()),
     }
     times: dict[str, list[float]] = {name: [] for name in steps}
+    cpu_times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             step()
             times[name].append(time.perf_counter() - begin)
+            cpu_times[name].append(time.process_time() - cpu)
     print(f"{events} events, artifact {size / events:.1f} bytes per event")
-    print(f"{'':26}{'min s':>9}{'median':>9}{'M ev/s':>9}")
+    print(f"{'':26}{'min s':>9}{'median':>9}{'M ev/s':>9}{'CPU min':>9}{'median':>9}")
     for name, values in times.items():
-        low = min(values)
-        print(f"{name:26}{low:9.3f}{statistics.median(values):9.3f}{events / low / 1e6:9.1f}")
+        low, cpus = min(values), cpu_times[name]
+        print(
+            f"{name:26}{low:9.3f}{statistics.median(values):9.3f}{events / low / 1e6:9.1f}"
+            f"{min(cpus):9.3f}{statistics.median(cpus):9.3f}"
+        )
+    alone = statistics.median(cpu_times["merge, encode"]) - statistics.median(cpu_times["merge"])
+    print(f"encoding alone: {events / alone / 1e6:.1f} M events/s of CPU time")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak resident memory {peak:.0f} MB, the mapped recording included")
 
