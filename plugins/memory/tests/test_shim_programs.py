@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -20,6 +21,19 @@ pytestmark = [pytest.mark.process, pytest.mark.tool]
 
 _C = "int main(void) { return 0; }\n"
 _CPP = "#include <map>\n#include <string>\nint main() { return std::map<int, int>{}.size(); }\n"
+_RUST = 'fn main() { println!("{}", vec![1u64; 9].iter().sum::<u64>()); }\n'
+_JAVA = """
+public class Sum {
+  public static void main(String[] words) {
+    System.out.println(java.util.stream.IntStream.range(0, 99).boxed().map(n -> n + 1).toList());
+  }
+}
+"""
+_ARRAYS = """
+import numpy
+rows = numpy.arange(10_000.0).reshape(100, 100)
+print((rows @ rows).sum(), numpy.linalg.norm(rows))
+"""
 _POOL = """
 import concurrent.futures, multiprocessing
 if __name__ == "__main__":
@@ -43,15 +57,19 @@ PROGRAMS: dict[str, Sequence[str]] = {
         "-c",
         "import subprocess; print([subprocess.call(['sh', '-c', f'exit {n}']) for n in range(5)])",
     ),
-    "python, malloc": (sys.executable, "-c", "import json, asyncio, email"),
+    "python, malloc": (sys.executable, "-c", "import json, asyncio, email; print(len(dir(email)))"),
+    "numpy": (sys.executable, "arrays.py"),
     "node": ("node", "-e", "console.log([...Array(9999).keys()].map(String).join('').length)"),
-    "java": ("java", "-version"),
-    "cargo": ("cargo", "--version"),
-    "rustc": ("rustc", "--version"),
+    "java": ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "Sum.java"),
+    "cargo": ("sh", "-c", "rm -rf target; cargo run -q --offline --target-dir target"),
+    "rustc": ("rustc", "-O", "--emit=llvm-ir", "-o", "-", "a.rs"),
     "clang": ("clang", "--version"),
     "tar": ("tar", "-cf", "-", "a.c", "a.cpp"),
+    "xz": ("xz", "-T2", "-c", "a.cpp"),
+    "diff": ("diff", "-u", "a.c", "a.cpp"),
+    "ld": ("ld", "-r", "-b", "binary", "-o", "/dev/null", "a.c"),
     "gzip": ("gzip", "-9", "-n", "-c", "a.cpp"),
-    "curl": ("curl", "--version"),
+    "curl": ("sh", "-c", "curl -sS file://$PWD/a.cpp"),
     "openssl": ("openssl", "dgst", "-sha256", "a.c"),
     "awk": ("awk", "BEGIN { for (i = 0; i < 9999; i++) a[i] = i; print length(a) }"),
     "sed": ("sed", "-n", "s/m/n/gp", "a.c"),
@@ -67,6 +85,12 @@ PROGRAMS: dict[str, Sequence[str]] = {
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "a.c").write_text(_C)
     (tmp_path / "a.cpp").write_text(_CPP)
+    (tmp_path / "a.rs").write_text(_RUST)
+    (tmp_path / "Sum.java").write_text(_JAVA)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.rs").write_text(_RUST)
+    (tmp_path / "Cargo.toml").write_text('[package]\nname = "a"\nversion = "0.1.0"\n')
+    (tmp_path / "arrays.py").write_text(_ARRAYS)
     (tmp_path / "pool.py").write_text(_POOL)
     (tmp_path / "makefile").write_text("all:\n\t@echo made; sh -c 'exit 0'\n")
     monkeypatch.chdir(tmp_path)
@@ -79,8 +103,11 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("work")
 def test_real_programs_do_not_notice(record: Callable[..., Any], name: str) -> None:
     command = PROGRAMS[name]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    needed = name if command[0] == "sh" else command[0]
+    if shutil.which(needed) is None:
+        pytest.skip(f"{needed} is not installed")
+    if name == "numpy" and importlib.util.find_spec("numpy") is None:
+        pytest.skip("numpy is not installed; tests/clients has it in an environment of its own")
     env = dict(os.environ)
     if "malloc" in name:
         env["PYTHONMALLOC"] = "malloc"
