@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codspeed_memory.ebpf.instructions import RAX, RCX, RDI, RDX, RSI, RSP, Step, decode
+from codspeed_memory.ebpf.instructions import Step, decode
+from codspeed_memory.ebpf.opcodes import RAX, RCX, RDI, RDX, RSI, RSP
 from codspeed_native import elf
 
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")

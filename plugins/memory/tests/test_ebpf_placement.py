@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codspeed_memory.ebpf.instructions import RAX, RCX, RDI, RDX, RSI, RSP, decode
+from codspeed_memory.ebpf.instructions import decode
+from codspeed_memory.ebpf.opcodes import RAX, RCX, RDI, RDX, RSI, RSP
 from codspeed_memory.ebpf.placement import placed
 
 ENDBR64 = "f30f1efa"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from codspeed_memory.ebpf.forward import jumps_to
-from codspeed_memory.ebpf.instructions import RDI, RDX, RSI
+from codspeed_memory.ebpf.opcodes import RDI, RDX, RSI
 from codspeed_memory.ebpf.placement import Placement, placed
 from codspeed_native.elf import Section
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from codspeed_memory.ebpf.instructions import RSP, Step, decode
+from codspeed_memory.ebpf.instructions import Step, decode
+from codspeed_memory.ebpf.opcodes import RSP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
