@@ -1,19 +1,25 @@
-"""What memory mode tells of native code that a client's benchmark calls: leaks, and arrays."""
+"""What memory mode tells of native code: leaks, arrays, allocators that are part of a program."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from codspeed.testing.fifo import fifo_lock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = [pytest.mark.process, pytest.mark.tool]
 
+PROJECTS: Final = Path(__file__).parent / "projects"
 CLIENT: Final = "pytest-codspeed==5.0.4"
 LEAKED: Final = 3_000_000
 SLACK: Final = 10_000
@@ -71,3 +77,47 @@ def test_arrays_of_numpy_count(workshop: Any, project: Any, measure: Any) -> Non
     assert run.status == 0, run.log
     ones = figures(run, "test_ones")
     assert 8_000_000 <= ones["peak_memory"] < 8_800_000
+
+
+@pytest.mark.whole_matrix
+@pytest.mark.timeout(1200)  # jemalloc is compiled
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not on PATH")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can set uprobes")
+def test_allocators_inside_of_a_rust_program_give_the_figures_of_the_systems(
+    workshop: Any, tmp_path: Path
+) -> None:
+    """The shim sees the system's; `--memory-backend auto` takes uprobes for the others."""
+    names = ("system", "mimalloc", "jemalloc")
+    built = workshop.made("allocators", sources("allocators"), allocators_into)
+    found = {name: executed(built / name, tmp_path / "bundles" / name) for name in names}
+
+    keys = ("peak_memory", "total_allocated", "allocations", "frees", "leaked", "unknown_frees")
+    figures = {name: [found[name][key] for key in keys] for name in names}
+    assert figures["mimalloc"] == figures["jemalloc"] == figures["system"]
+    assert found["system"]["peak_memory"] >= 777_777
+
+
+def sources(name: str) -> list[str]:
+    return [path.read_text() for path in sorted((PROJECTS / name).rglob("*.*")) if path.is_file()]
+
+
+def allocators_into(folder: Path) -> None:
+    project = folder / "project"
+    shutil.copytree(PROJECTS / "allocators", project)
+    for name in ("system", "mimalloc", "jemalloc"):
+        features = ["--features", name] if name != "system" else []
+        command = ["cargo", "build", "--quiet", "--release", *features]
+        subprocess.run(command, cwd=project, check=True)
+        shutil.copy(project / "target" / "release" / "allocators", folder / name)
+
+
+def executed(program: Path, bundles: Path) -> dict[str, float]:
+    """Return the figures of a program under `codspeed exec`."""
+    how = ["exec", "-m", "memory", "--no-store", "--bundle-dir", str(bundles), "--name", "it"]
+    with fifo_lock(timeout=300):
+        command = [sys.executable, "-m", "codspeed.cli", *how, "--", str(program)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = bundles.glob("*/results.json")
+    (part,) = json.loads(path.read_text())["parts"]
+    return {metric["name"]: metric["value"] for metric in part["benchmarks"][0]["metrics"]}
