@@ -19,12 +19,12 @@ from codspeed.errors import Refused, ToolError
 from codspeed.launch.child import spawn
 from codspeed.model import Launch
 from codspeed.testing.parts import make_part
-from codspeed_memory.ebpf import rights
+from codspeed_memory.ebpf import images, layout, rights
 from codspeed_memory.ebpf.backend import EbpfBackend
 from codspeed_memory.ebpf.functions import Role, allocator_of
 from codspeed_memory.ebpf.probes import Limits, Probes
 from codspeed_memory.ebpf.syscalls import ProbesRefusedError
-from codspeed_memory.ebpf.watcher import Watcher
+from codspeed_memory.ebpf.watcher import Request, Watcher
 from codspeed_native import elf
 
 if TYPE_CHECKING:
@@ -238,11 +238,44 @@ def test_a_process_goes_on_whatever_goes_wrong_while_it_is_looked_at() -> None:
             sleeper.send_signal(signal.SIGSTOP)
             assert awaited(lambda: state(sleeper.pid) == "T")
             watcher: Any = object.__new__(Broken)
+            gone = Request(1 << 22, 1, layout.EXEC, 0, 0)
+            batches = [[gone, Request(sleeper.pid, sleeper.pid, layout.MAPPED, 0, 0)]]
             with pytest.raises(RuntimeError):
-                watcher.serve([(sleeper.pid, sleeper.pid, 1, 0, 0), (1 << 22, 1, 1, 0, 0)])
+                watcher.serve(batches.pop)
             assert awaited(lambda: state(sleeper.pid) == "S")
         finally:
             sleeper.kill()
+
+
+@pytest.mark.parametrize(
+    ("keep_stops", "second", "expected"),
+    [(True, True, "T"), (True, False, "S"), (False, True, "S")],
+    ids=["somebody else's stop", "no other stop", "another thread's stop"],
+)
+def test_a_stop_by_somebody_else_is_kept(*, keep_stops: bool, second: bool, expected: str) -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        try:
+            sleeper.send_signal(signal.SIGSTOP)
+            assert images.await_stop(sleeper.pid, sleeper.pid)
+            if second:
+                sleeper.send_signal(signal.SIGSTOP)
+            images.resume(sleeper.pid, keep_stops=keep_stops)
+
+            assert awaited(lambda: state(sleeper.pid) == expected)
+            time.sleep(0.02)
+            assert state(sleeper.pid) == expected
+        finally:
+            sleeper.kill()
+
+
+def test_a_thread_that_somebody_continued_is_stopped_again() -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        try:
+            assert images.await_stop(sleeper.pid, sleeper.pid)
+            assert state(sleeper.pid) == "T"
+        finally:
+            sleeper.kill()
+    assert not images.await_stop(sleeper.pid, sleeper.pid)
 
 
 def test_a_worker_that_can_not_start_says_why(tmp_path: Path) -> None:

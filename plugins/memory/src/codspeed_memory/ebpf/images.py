@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -11,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STOP_S: Final = 1.0
+_ASK_AGAIN_S: Final = 0.02
+_PENDING: Final = ("SigPnd:", "ShdPnd:")
+_STOPS: Final = sum(
+    1 << number - 1 for number in (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+)
 _LOOK_S: Final = 0.0005
 _STOPPED: Final = frozenset("tT")
 _GONE: Final = frozenset("ZX")
@@ -31,20 +38,50 @@ class Image(NamedTuple):
     path: str
 
 
-def awaited(pid: int, tid: int) -> bool:
+def await_stop(pid: int, tid: int) -> bool:
     """Wait until a thread is stopped; return whether it is still there.
 
-    A signal that is on its way stops it within microseconds. If somebody continued the process
-    meanwhile, nobody waits for ever.
+    A signal that is on its way stops it within microseconds. Another thread's SIGCONT may have
+    swallowed it: then it is sent again, and after a second nobody waits any more.
     """
-    deadline = time.monotonic() + _STOP_S
+    begun = time.monotonic()
+    is_asked = False
     while True:
         state = _state(pid, tid)
         if state is None or state in _GONE:
             return False
-        if state in _STOPPED or time.monotonic() > deadline:
+        waited_s = time.monotonic() - begun
+        if state in _STOPPED or waited_s > _STOP_S:
             return True
+        if waited_s > _ASK_AGAIN_S and not is_asked:
+            is_asked = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         time.sleep(_LOOK_S)
+
+
+def resume(pid: int, *, keep_stops: bool) -> None:
+    """Let a stopped process go on.
+
+    Args:
+        keep_stops: If somebody else wants it stopped too, it stops again: SIGCONT takes away every
+            stop that waits.
+    """
+    is_wanted = keep_stops and _has_pending_stop(pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGCONT)
+        if is_wanted:
+            os.kill(pid, signal.SIGSTOP)
+
+
+def _has_pending_stop(pid: int) -> bool:
+    """Whether a stop signal has arrived that a stopped process can't take yet."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+    except OSError:
+        return False
+    pending = (line.split()[1] for line in status.splitlines() if line.startswith(_PENDING))
+    return any(int(mask, 16) & _STOPS for mask in pending)
 
 
 def _state(pid: int, tid: int) -> str | None:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _MESSAGE_BYTES: Final = 1 << 20
 _START_S: Final = 60.0
 _STOP_S: Final = 120.0
+# What is counted besides events.
+_TOLD: Final = {
+    "unfollowed": "{} threads or processes could not be followed: their allocations are missing",
+    "unasked": "{} files were mapped that nobody could look at: allocations may be missing",
+}
 _LOST: Final = "the process that has the probes has ended"
 
 
@@ -153,7 +158,9 @@ class Probes:
         if answer["failed"]:
             problem = f"allocation events could not be stored: {answer['failed']}"
             raise ToolError(problem, hint="free space, or name another folder")
-        return Finished(sum(answer["counters"].values()), tuple(answer["gaps"]))
+        counters = answer["counters"]
+        gaps = [text.format(counters[name]) for name, text in _TOLD.items() if counters[name]]
+        return Finished(sum(counters.values()), (*answer["gaps"], *gaps))
 
     def _continue(self) -> None:
         """The worker was killed: it may have left processes stopped."""

@@ -6,13 +6,12 @@ as not covered, or the whole run fails afterwards.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import struct
 import time
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from codspeed.errors import CodspeedError
 from codspeed_memory.coverage import NAMELESS
@@ -22,13 +21,23 @@ from codspeed_memory.raw import Kind
 from codspeed_native import elf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from codspeed_memory.ebpf.images import Image
     from codspeed_memory.ebpf.maps import Maps
     from codspeed_memory.ebpf.probing import Prober
 
 _U32: Final = struct.Struct("<I")
+
+
+class Request(NamedTuple):
+    """A process has stopped for a file; see `layout.REQUEST`."""
+
+    pid: int
+    tid: int
+    why: int
+    device: int
+    inode: int
 
 
 class Watcher:
@@ -55,22 +64,25 @@ class Watcher:
         self._is_alone = is_alone
         self._known: dict[tuple[int, int], bool] = {}  # -> it is probed
 
-    def serve(self, requests: Iterable[tuple[int, int, int, int, int]]) -> None:
+    def serve(self, take: Callable[[], Sequence[Request]]) -> None:
         """Look at what processes stopped for, and continue them.
 
         Args:
-            requests: Process, thread, why, device, inode; see `layout`.
+            take: Returns what was asked since the last time.
         """
-        stopped: dict[int, None] = {}
+        stopped: Counter[int] = Counter()
         try:
-            for pid, tid, why, device, inode in requests:
-                stopped[pid] = None
-                if images.awaited(pid, tid):
-                    self._look(pid, (device, inode), is_exec=why == layout.EXEC)
+            while requests := take():
+                # Whatever happens to one of them, all are continued.
+                stopped.update(request.pid for request in requests)
+                for request in requests:
+                    if images.await_stop(request.pid, request.tid):
+                        asked = request.device, request.inode
+                        self._look(request.pid, asked, is_exec=request.why == layout.EXEC)
         finally:
-            for pid in stopped:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGCONT)
+            for pid, times in stopped.items():
+                # Of several threads' stops one may still wait: it is ours, not somebody else's.
+                images.resume(pid, keep_stops=times == 1)
 
     def _look(self, pid: int, asked: tuple[int, int], *, is_exec: bool) -> None:
         found = images.of(pid)

@@ -24,7 +24,7 @@ from codspeed.errors import CodspeedError
 from codspeed_memory.ebpf import following, kernel, layout, maps, probing, syscalls
 from codspeed_memory.ebpf.handlers import Form
 from codspeed_memory.ebpf.ring_reader import RingReader, written_to
-from codspeed_memory.ebpf.watcher import Watcher
+from codspeed_memory.ebpf.watcher import Request, Watcher
 
 if TYPE_CHECKING:
     from codspeed_memory.ebpf.maps import Maps
@@ -161,7 +161,7 @@ class Worker:
         while True:
             ready = {fd for fd, _ in poll.poll()}
             if self._maps.requests in ready:
-                self._watcher.serve(self._asked())
+                self._watcher.serve(self._asked)
             if self._peer.fileno() not in ready:
                 continue
             data = self._peer.recv(MESSAGE_BYTES)
@@ -173,13 +173,13 @@ class Worker:
             self._follow(message["pid"], is_silent=message["silent"])
             self._say(followed=message["pid"])
 
-    def _asked(self) -> list[tuple[int, int, int, int, int]]:
-        found: list[tuple[int, int, int, int, int]] = []
+    def _asked(self) -> list[Request]:
+        found: list[Request] = []
 
         def note(chunk: memoryview) -> None:
             for at in range(layout.RING_HEADER_BYTES, len(chunk), layout.REQUEST_STRIDE):
                 pid, tid, why, _, device, inode = layout.REQUEST.unpack_from(chunk, at)
-                found.append((pid, tid, why, device, inode))
+                found.append(Request(pid, tid, why, device, inode))
 
         self._requests.take(note)
         return found
@@ -195,7 +195,7 @@ class Worker:
         """Stop nobody any more, continue who is stopped, take the last events, and tell."""
         self._tracepoints.close()
         time.sleep(_LAST_REQUESTS_S)
-        self._watcher.serve(self._asked())
+        self._watcher.serve(self._asked)
         self._drain.finish()
         counters = {
             name: struct.unpack_from("<Q", self._control, offset)[0]
