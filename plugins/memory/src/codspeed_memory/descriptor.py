@@ -21,7 +21,8 @@ class MemoryOptions:
     """Options of memory mode.
 
     Attributes:
-        memory_backend: What sees the allocations; "auto": the preloaded shim.
+        memory_backend: What sees the allocations; "auto": the preloaded shim, and uprobes for a
+            benchmark that it can't see.
         python_allocator: "auto": malloc under native, left alone under compat.
         allow_dropped: Accept a run of which events were lost.
     """
@@ -30,7 +31,8 @@ class MemoryOptions:
         "auto",
         env="CODSPEED_MEMORY_BACKEND",
         choices=("auto", "shim", "ebpf"),
-        help="What records allocations: a preloaded library (shim) or uprobes (ebpf)",
+        help="What records allocations: a preloaded library (shim), uprobes (ebpf, needs root); "
+        "auto: the first, and the second for programs that it can't see",
     )
     python_allocator: str = option(
         "auto",
