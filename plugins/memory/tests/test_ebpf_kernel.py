@@ -111,16 +111,17 @@ def test_what_is_cut_off_is_an_error(size: int) -> None:
 
 def test_an_older_kernel_has_no_sessions() -> None:
     names = sorted({path[0] for path in kernel._FIELDS.values()})
-    types: list[Described] = [("int", INT, 4, [32])]
+    types: list[Described] = [("int", INT, 4, [32]), ("inner", STRUCT, 4, ["inum", 1, 0])]
     for name in names:
-        fields = [path[1] for path in kernel._FIELDS.values() if path[0] == name]
-        members = [part for at, field in enumerate(fields) for part in (field, 1, at * 64)]
+        fields = [path[1:] for path in kernel._FIELDS.values() if path[0] == name]
+        members = [part for at, path in enumerate(fields) for part in (path[0], len(path), at * 64)]
         types.append((name, STRUCT, 8 * len(fields), members))
 
     found = kernel.looked_up(Btf(built(*types)))
 
     assert found.calls is None
     assert (found.fields.task_pid, found.fields.task_tgid) == (0, 8)
+    assert found.fields.number_bytes == 8
 
 
 @pytest.mark.skipif(not KERNEL.exists(), reason="this kernel tells nothing of its types")

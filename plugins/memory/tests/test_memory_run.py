@@ -336,6 +336,27 @@ def test_probes_and_shim_share_a_run(
     assert run.notes() == []
 
 
+@pytest.mark.tool
+def test_in_a_pid_namespace_ids_are_those_of_the_namespace(
+    codspeed: Callable[..., Run], program: Callable[..., Path]
+) -> None:
+    """As in a container: the kernel has other ids for these processes."""
+    _require_probes()
+    inside = ("unshare", "--pid", "--fork", "--mount-proc")
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("no pid namespace can be made here")
+    words = ["--memory-backend", "ebpf", "--name", "one", "--", program("behaviours")]
+
+    run = codspeed("exec", *words, "fork_test", wrapper=inside)
+
+    assert run.status == 0, run.said
+    figures = run.results()["one"]
+    assert (figures["allocations"], figures["frees"], figures["processes"]) == (2, 2, 2)
+    (path,) = (run.folder / "results").glob("*.MemtrackArtifact.msgpack")
+    assert int(path.name.partition(".")[0]) < 100
+    assert {event.pid < 100 and event.tid < 100 for event in artifact.read(path)} == {True}
+
+
 _WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 

@@ -83,6 +83,10 @@ class Btf:
             place, at = field[0], at + field[1]
         return at
 
+    def size(self, structure: str) -> int:
+        """Return the size of a structure in bytes; raises BtfError if there is none."""
+        return self._resolved(self._found(structure, {_STRUCT})).reference
+
     def _found(self, name: str, kinds: set[int]) -> int:
         string = self._strings.find(b"\0" + name.encode() + b"\0") + 1
         if string:

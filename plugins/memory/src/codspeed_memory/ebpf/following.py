@@ -34,7 +34,8 @@ _ADDRESS, _KIND_SIZE, _AUX, _PID, _TID, _WINDOW, _UNUSED = -40, -32, -24, -16, -
 _KEY: Final = -56
 _WORD: Final = -64
 _OTHER: Final = -72
-_REQUEST: Final = _OTHER - layout.REQUEST.size  # its last two fields are layout.FILE
+_LEVEL: Final = -80
+_REQUEST: Final = _LEVEL - layout.REQUEST.size  # its last two fields are layout.FILE
 _FILE: Final = _REQUEST + 16
 _VALUE: Final = _REQUEST - layout.THREAD_BYTES
 
@@ -45,6 +46,12 @@ class Fields:
 
     task_pid: int
     task_tgid: int
+    task_thread_pid: int
+    pid_level: int
+    pid_numbers: int
+    number_bytes: int
+    number_namespace: int
+    namespace_inode: int
     task_mm: int
     task_files: int
     task_signal: int
@@ -92,7 +99,7 @@ def _find(program: Assembler, map_fd: int, key: int) -> None:
 
 
 def _find_current(program: Assembler, maps: Maps) -> None:
-    """R7: thread-group id and thread id, R8: the thread's value; leaves if it is not ours."""
+    """R7: the kernel's ids of process and thread, R8: the thread's value; leaves if not ours."""
     program.call(Helper.PID_TGID)
     program.copy(R7, R0)
     program.store(FRAME, _KEY, R0, 4)
@@ -113,6 +120,16 @@ def _read(program: Assembler, target: int, pointer: int, offset: int, size: int 
     program.load(target, FRAME, _WORD)
 
 
+def _read_id(program: Assembler, target: int, task: int, level: int, fields: Fields) -> None:
+    """Read a task's id in the namespace at a level; `level` is a register that helpers change."""
+    program.change(level, "*", fields.number_bytes)
+    program.store(FRAME, _LEVEL, level)
+    _read(program, target, task, fields.task_thread_pid)
+    program.load(R3, FRAME, _LEVEL)
+    program.change_by(target, "+", R3)
+    _read(program, target, target, fields.pid_numbers, 4)
+
+
 # --- Threads come and go ---
 
 
@@ -124,18 +141,25 @@ def _on_fork(program: Assembler, maps: Maps, fields: Fields) -> None:
     program.store(FRAME, _OTHER, R1, 4)
     for at in range(0, layout.THREAD_BYTES, 8):
         program.store_value(FRAME, _VALUE + at, 0)
-    program.store(FRAME, _VALUE + layout.TID, R1, 4)
-    program.load(R1, R8, layout.COVERED, 4)
-    program.store(FRAME, _VALUE + layout.COVERED, R1, 4)
-    program.load(R8, R8, layout.PID, 4)
-    program.jump_if(R8, "==", 0, "known")
+    for field in (layout.COVERED, layout.PID, layout.PROCESS):
+        program.load(R1, R8, field, 4)
+        program.store(FRAME, _VALUE + field, R1, 4)
+    program.value_of(R1, maps.control)
+    program.load(R2, R1, layout.LEVEL, 4)
+    _read_id(program, R8, R9, R2, fields)
+    program.store(FRAME, _VALUE + layout.TID, R8, 4)
+    _read(program, R1, R9, fields.task_tgid, 4)
+    program.change(R7, ">>", 32)
+    program.jump_if_register(R1, "==", R7, "known")
+    program.store(FRAME, _VALUE + layout.PROCESS, R8, 4)
+    program.load(R1, FRAME, _VALUE + layout.PID, 4)
+    program.jump_if(R1, "==", 0, "known")
     program.load(R7, R6, 0)
     _read(program, R7, R7, fields.task_mm)
     _read(program, R1, R9, fields.task_mm)
     program.jump_if_register(R1, "==", R7, "known")
-    _read(program, R8, R9, fields.task_tgid, 4)
-    program.label("known")
     program.store(FRAME, _VALUE + layout.PID, R8, 4)
+    program.label("known")
     _follow(program, maps, _OTHER)
 
 
@@ -165,8 +189,10 @@ def _on_exit(program: Assembler, maps: Maps, fields: Fields) -> None:
     program.load(R9, R8, layout.PID, 4)
     program.load(R1, R8, layout.COVERED, 4)
     program.jump_if(R1, "==", 0, "gone")
-    program.change(R7, ">>", 32)
-    program.jump_if_register(R7, "!=", R9, "gone")
+    program.load(R1, R8, layout.PROCESS, 4)
+    program.jump_if_register(R1, "!=", R9, "gone")
+    program.load(R1, R8, layout.TID, 4)
+    program.store(FRAME, _TID, R1, 4)
     program.load(R1, R6, 0)
     _read(program, R1, R1, fields.task_signal)
     _read(program, R1, R1, fields.signal_live, 4)
@@ -180,15 +206,13 @@ def _on_exit(program: Assembler, maps: Maps, fields: Fields) -> None:
 
 
 def _note(program: Assembler, maps: Maps, kind: Kind, otherwise: str) -> None:
-    """Record an event without a block, of process R9 and thread `_KEY`, if a window is open."""
+    """Record an event without a block, of process R9 and thread `_TID`, if a window is open."""
     program.jump_if(R9, "==", 0, otherwise)
     program.value_of(R1, maps.control)
     program.load(R1, R1, layout.ENABLED, 4)
     program.jump_if(R1, "==", 0, otherwise)
     program.store(FRAME, _WINDOW, R1, 4)
     program.store(FRAME, _PID, R9, 4)
-    program.load(R1, FRAME, _KEY, 4)
-    program.store(FRAME, _TID, R1, 4)
     program.store_value(FRAME, _UNUSED, 0, 4)
     program.store(FRAME, _ADDRESS, R9)
     program.store_value(FRAME, _KIND_SIZE, kind)
@@ -204,18 +228,23 @@ def _on_exec(program: Assembler, maps: Maps, fields: Fields, *, is_alone: bool) 
     program.load(R1, R6, 8)
     program.store(FRAME, _OTHER, R1, 4)
     _find(program, maps.threads, _OTHER)
-    program.jump_if(R0, "==", 0, "leave")
+    program.jump_if(R0, "!=", 0, "ours")
+    _adopt(program, maps, fields)
+    program.label("ours")
     program.call(Helper.PID_TGID)
-    program.copy(R7, R0)
-    program.change(R7, ">>", 32)
-    program.store(FRAME, _KEY, R7, 4)
-    program.load(R8, FRAME, _OTHER, 4)
-    program.jump_if_register(R8, "==", R7, "same")
+    program.change(R0, ">>", 32)
+    program.store(FRAME, _KEY, R0, 4)
+    program.load(R1, FRAME, _OTHER, 4)
+    program.jump_if_register(R1, "==", R0, "same")
     program.map(R1, maps.threads)
     program.copy(R2, FRAME)
     program.change(R2, "+", _OTHER)
     program.call(Helper.DELETE)
     program.label("same")
+    program.load(R9, R6, 0)
+    program.value_of(R1, maps.control)
+    program.load(R2, R1, layout.LEVEL, 4)
+    _read_id(program, R7, R9, R2, fields)
     program.copy(R9, R7)
     program.value_of(R1, maps.control)
     program.load(R1, R1, layout.SILENT, 4)
@@ -226,6 +255,10 @@ def _on_exec(program: Assembler, maps: Maps, fields: Fields, *, is_alone: bool) 
         program.store_value(FRAME, _VALUE + at, 0)
     program.store(FRAME, _VALUE + layout.PID, R9, 4)
     program.store(FRAME, _VALUE + layout.TID, R7, 4)
+    program.store(FRAME, _VALUE + layout.PROCESS, R7, 4)
+    program.store(FRAME, _TID, R7, 4)
+    program.store(FRAME, _REQUEST, R7, 4)
+    program.store(FRAME, _REQUEST + 4, R7, 4)
     program.load(R8, R6, 0)
     _read(program, R8, R8, fields.task_mm)
     _read(program, R8, R8, fields.mm_exe_file)
@@ -238,6 +271,31 @@ def _on_exec(program: Assembler, maps: Maps, fields: Fields, *, is_alone: bool) 
     _cover(program, maps, is_alone=is_alone)
     program.jump_if(R8, "!=", 0, "leave")
     _ask(program, maps, layout.EXEC)
+
+
+def _adopt(program: Assembler, maps: Maps, fields: Fields) -> None:
+    """Leave unless this is the command that we wait for: it is held until then, so none is missed.
+
+    The worker knows it by the id of its own pid namespace only, the kernel knows all of them.
+    """
+    program.value_of(R1, maps.control)
+    program.load(R9, R1, layout.ROOT, 4)
+    program.jump_if(R9, "==", 0, "leave")
+    program.load(R8, R6, 0)
+    _read(program, R8, R8, fields.task_thread_pid)
+    _read(program, R7, R8, fields.pid_level, 4)
+    program.copy(R1, R7)
+    program.change(R1, "*", fields.number_bytes)
+    program.change_by(R8, "+", R1)
+    _read(program, R1, R8, fields.pid_numbers, 4)
+    program.jump_if_register(R1, "!=", R9, "leave")
+    _read(program, R8, R8, fields.pid_numbers + fields.number_namespace)
+    _read(program, R8, R8, fields.namespace_inode, 4)
+    program.value_of(R1, maps.control)
+    program.load(R2, R1, layout.NAMESPACE, 4)
+    program.jump_if_register(R2, "!=", R8, "leave")
+    program.store(R1, layout.LEVEL, R7, 4)
+    program.store_value(R1, layout.ROOT, 0, 4)
 
 
 def _cover(program: Assembler, maps: Maps, *, is_alone: bool) -> None:
@@ -268,6 +326,10 @@ def _on_system_call(program: Assembler, maps: Maps, fields: Fields) -> None:
     program.load(R1, R6, 8)
     program.jump_if(R1, "!=", _MMAP, "leave")
     _find_current(program, maps)
+    program.load(R1, R8, layout.PROCESS, 4)
+    program.store(FRAME, _REQUEST, R1, 4)
+    program.load(R1, R8, layout.TID, 4)
+    program.store(FRAME, _REQUEST + 4, R1, 4)
     program.load(R9, R6, 0)
     _read(program, R1, R9, _PROTECTION)
     program.change(R1, "&", _EXECUTABLE)
@@ -288,16 +350,14 @@ def _on_system_call(program: Assembler, maps: Maps, fields: Fields) -> None:
     _name_file(program, R8, fields)
     _find(program, maps.known, _FILE)
     program.jump_if(R0, "!=", 0, "leave")
-    program.change(R7, ">>", 32)
     _ask(program, maps, layout.MAPPED)
 
 
 def _ask(program: Assembler, maps: Maps, why: int) -> None:
-    """Have the worker look at the file in the frame, and stop process R7 until then."""
-    program.store(FRAME, _REQUEST, R7, 4)
+    """Have the worker look at the file in the frame, and stop the process until then."""
+    program.store_value(FRAME, _REQUEST + 8, why, 4)
     program.load(R1, FRAME, _KEY, 4)
-    program.store(FRAME, _REQUEST + 4, R1, 4)
-    program.store_value(FRAME, _REQUEST + 8, why)
+    program.store(FRAME, _REQUEST + 12, R1, 4)
     program.map(R1, maps.requests)
     program.copy(R2, FRAME)
     program.change(R2, "+", _REQUEST)

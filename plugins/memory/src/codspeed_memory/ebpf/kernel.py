@@ -26,6 +26,11 @@ _NOTES: Final = Path("/sys/kernel/notes")  # the build id is among them
 _FIELDS: Final = {
     "task_pid": ("task_struct", "pid"),
     "task_tgid": ("task_struct", "tgid"),
+    "task_thread_pid": ("task_struct", "thread_pid"),
+    "pid_level": ("pid", "level"),
+    "pid_numbers": ("pid", "numbers"),
+    "number_namespace": ("upid", "ns"),
+    "namespace_inode": ("pid_namespace", "ns", "inum"),
     "task_mm": ("task_struct", "mm"),
     "task_files": ("task_struct", "files"),
     "task_signal": ("task_struct", "signal"),
@@ -82,7 +87,8 @@ def known(cache: Path | None = None) -> Kernel:
 
 def looked_up(btf: Btf) -> Kernel:
     """Return what a kernel's type information says; raises BtfError if something is missing."""
-    fields = Fields(**{name: btf.offset(*path) for name, path in _FIELDS.items()})
+    offsets = {name: btf.offset(*path) for name, path in _FIELDS.items()}
+    fields = Fields(**offsets, number_bytes=btf.size("upid"))
     try:
         calls = SessionCalls(**{name: btf.function(full) for name, full in _CALLS.items()})
     except BtfError:

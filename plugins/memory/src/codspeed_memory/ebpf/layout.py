@@ -22,11 +22,14 @@ DROPPED: Final = 8  # u64: events for which the ring had no room
 UNFOLLOWED: Final = 16  # u64: threads for which the map had no room
 UNASKED: Final = 24  # u64: files that nobody could be asked to look at
 SILENT: Final = 32  # u32: a process that is followed but never recorded: the harness
+ROOT: Final = 40  # u32: the process to follow from its exec on; 0: that has begun
+NAMESPACE: Final = 44  # u32: inode of the pid namespace in which process ids are told
+LEVEL: Final = 48  # u32: how deep that namespace is
 SLEEPING: Final = 36  # u32: the worker waits until the ring of events has filled up
 
-# --- threads ---
+# --- threads: keys are the kernel's own ids, values have ids of our namespace ---
 
-THREAD_BYTES: Final = 56
+THREAD_BYTES: Final = 64
 PID: Final = 0  # u32: whose memory it is; 0: nothing is recorded
 TID: Final = 4  # u32
 LIMIT: Final = 8  # u64: calls at or below this stack pointer are part of the call it is in; 0: none
@@ -36,7 +39,7 @@ FIRST: Final = 32  # u64: its size
 SECOND: Final = 40  # u64: the old block, or where the address will be
 WINDOW: Final = 48  # u32: the window that was open
 COVERED: Final = 52  # u32: its allocator is probed
-THREAD: Final = struct.Struct("<II5QII")
+PROCESS: Final = 56  # u32: which process it is of
 # Nothing is taken for them until they are there.
 THREADS: Final = 1 << 18
 
@@ -57,7 +60,7 @@ EVENT: Final = struct.Struct("<4Q4I")
 RING_HEADER_BYTES: Final = 8
 EVENT_STRIDE: Final = RING_HEADER_BYTES + EVENT.size
 
-# --- requests: process, thread, why, unused, device, inode ---
+# --- requests: process, thread, why, key in `threads`, device, inode ---
 
 REQUEST: Final = struct.Struct("<4IQQ")
 REQUEST_STRIDE: Final = RING_HEADER_BYTES + REQUEST.size

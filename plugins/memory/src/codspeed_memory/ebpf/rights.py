@@ -14,8 +14,6 @@ from codspeed_memory.ebpf.syscalls import ProbesRefusedError, ProgramType
 # Capability numbers of linux/capability.h.
 _NEEDED: Final = {"CAP_BPF": 39, "CAP_PERFMON": 38}
 _ADMIN: Final = 21  # has both of them
-# The first pid namespace's inode, PROC_PID_INIT_INO: the kernel's ids of processes are those there.
-_FIRST_NAMESPACE: Final = "pid:[4026531836]"
 _HINT: Final = "run codspeed as root, or use --memory-backend shim, which needs no rights"
 
 
@@ -24,13 +22,6 @@ def lacking() -> ProbesRefusedError | None:
     if platform.machine() != "x86_64":
         problem = f"the eBPF backend does not know {platform.machine()}"
         return ProbesRefusedError(problem, hint="use --memory-backend shim")
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the text is wanted, not a path
-    except OSError:
-        namespace = ""
-    if namespace != _FIRST_NAMESPACE:
-        problem = "the eBPF backend does not work inside of a pid namespace, such as a container's"
-        return ProbesRefusedError(problem, hint=_HINT)
     program = Program()
     program.exit(0)
     try:

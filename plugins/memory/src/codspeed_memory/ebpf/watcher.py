@@ -36,6 +36,7 @@ class Request(NamedTuple):
     pid: int
     tid: int
     why: int
+    key: int
     device: int
     inode: int
 
@@ -45,7 +46,6 @@ class Watcher:
 
     Attributes:
         gaps: Sentences about programs of which nothing is seen.
-        faults: What makes the whole recording untrustworthy.
     """
 
     def __init__(
@@ -57,7 +57,6 @@ class Watcher:
             is_alone: All allocators are probed; else only those of programs that the shim misses.
         """
         self.gaps: dict[str, None] = {}
-        self.faults: dict[str, None] = {}
         self._maps = maps
         self._prober = prober
         self._store = store
@@ -77,14 +76,14 @@ class Watcher:
                 stopped.update(request.pid for request in requests)
                 for request in requests:
                     if images.await_stop(request.pid, request.tid):
-                        asked = request.device, request.inode
-                        self._look(request.pid, asked, is_exec=request.why == layout.EXEC)
+                        self._look(request)
         finally:
             for pid, times in stopped.items():
                 # Of several threads' stops one may still wait: it is ours, not somebody else's.
                 images.resume(pid, keep_stops=times == 1)
 
-    def _look(self, pid: int, asked: tuple[int, int], *, is_exec: bool) -> None:
+    def _look(self, request: Request) -> None:
+        pid, asked = request.pid, (request.device, request.inode)
         found = images.of(pid)
         program = images.program_of(pid)
         for image in found:
@@ -97,8 +96,8 @@ class Watcher:
             is_probed = any(self._known[image.device, image.inode] for image in found)
             self._known[asked] = is_probed
             self._tell(asked, is_probed=is_probed)
-        if is_exec and not self._is_alone and self._known.get(asked):
-            self._cover(pid)
+        if request.why == layout.EXEC and not self._is_alone and self._known.get(asked):
+            self._cover(request.key)
 
     def _tell(self, key: tuple[int, int], *, is_probed: bool) -> None:
         """Never stop a process for this file again."""
@@ -142,9 +141,9 @@ class Watcher:
     def _miss(self, image: Image, why: str) -> None:
         self.gaps[f"allocations of {image.path} are not counted: {why}"] = None
 
-    def _cover(self, pid: int) -> None:
+    def _cover(self, thread: int) -> None:
         """Say of a stopped process that its program is covered, as the kernel's side will say."""
-        key = _U32.pack(pid)
+        key = _U32.pack(thread)
         value = syscalls.get(self._maps.threads, key, layout.THREAD_BYTES)
         if value is None:
             return

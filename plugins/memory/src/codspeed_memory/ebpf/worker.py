@@ -18,6 +18,7 @@ import struct
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from codspeed.errors import CodspeedError
@@ -177,19 +178,18 @@ class Worker:
         found: list[Request] = []
 
         def note(chunk: memoryview) -> None:
-            for at in range(layout.RING_HEADER_BYTES, len(chunk), layout.REQUEST_STRIDE):
-                pid, tid, why, _, device, inode = layout.REQUEST.unpack_from(chunk, at)
-                found.append(Request(pid, tid, why, device, inode))
+            starts = range(layout.RING_HEADER_BYTES, len(chunk), layout.REQUEST_STRIDE)
+            found.extend(Request(*layout.REQUEST.unpack_from(chunk, at)) for at in starts)
 
         self._requests.take(note)
         return found
 
     def _follow(self, pid: int, *, is_silent: bool) -> None:
-        if is_silent:
-            struct.pack_into("<I", self._control, layout.SILENT, pid)
-        owner = 0 if is_silent else pid
-        value = layout.THREAD.pack(owner, pid, 0, 0, 0, 0, 0, 0, int(self._is_alone))
-        syscalls.put(self._maps.threads, struct.pack("<I", pid), value)
+        """Have the kernel's side know the child when it executes its program."""
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+        struct.pack_into("<I", self._control, layout.NAMESPACE, namespace)
+        struct.pack_into("<I", self._control, layout.SILENT, pid if is_silent else 0)
+        struct.pack_into("<I", self._control, layout.ROOT, pid)
 
     def _end(self) -> None:
         """Stop nobody any more, continue who is stopped, take the last events, and tell."""
