@@ -264,6 +264,26 @@ def test_damaged_file_is_read_or_refused(image: bytes, damage: list[tuple[float,
     assert all(0 <= probe.offset < len(damaged) for probe in probes)
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("flags", [(), ("-Wl,-Bsymbolic",)], ids=["linkage table", "direct"])
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="a matter of x86-64")
+def test_function_that_calls_a_probed_one_is_no_leaf(
+    make: Callable[..., elf.Elf], flags: tuple[str, ...]
+) -> None:
+    source = """
+    void nothing(void *block) { __asm__ volatile("nop"); }
+    void *malloc(long size) { nothing(0); return size ? malloc(size - 1) : 0; }
+    void *calloc(long count, long size) { nothing(0); return (char *)malloc(size) + 1; }
+    """
+    allocator = allocator_of(make(source, "-O2", *flags))
+
+    assert allocator is not None
+    assert {probe.names[0]: probe.is_leaf for probe in allocator.probes} == {
+        "malloc": True,
+        "calloc": False,
+    }
+
+
 # --- Where ----------------------------------------------------------------------------------------
 
 

@@ -183,18 +183,51 @@ def test_shim_and_probes_count_the_same(
     assert figures[0] == figures[1]
 
 
-def test_another_libc_is_no_obstacle(record: Callable[..., Any], work: Path, compiler: str) -> None:
-    """musl gives constructors no arguments, and binds every symbol at once."""
-    musl = shutil.which("musl-gcc")
-    if musl is None:
+@pytest.fixture
+def musl(work: Path) -> Callable[..., Path]:
+    """Return a function that compiles C source with musl."""
+    compiler = shutil.which("musl-gcc")
+    if compiler is None:
         pytest.skip("no musl: apt-get install musl-tools")
+
+    def compiled(source: str, *flags: str) -> Path:
+        (work / "a.c").write_text(source)
+        subprocess.run([compiler, "-O0", "a.c", "-o", "a.out", *flags], check=True)
+        return work / "a.out"
+
+    return compiled
+
+
+def test_another_libc_is_no_obstacle(record: Callable[..., Any], musl: Callable[..., Path]) -> None:
+    """It gives constructors no arguments, and binds every symbol at once."""
     source = (
         "#include <stdlib.h>\nint main(int n, char **v) { free(malloc(4000 + n)); return !v; }\n"
     )
-    (work / "a.c").write_text(source)
-    subprocess.run([musl, "-O0", "a.c", "-o", "a.out"], check=True)
 
-    recorded = record(work / "a.out")
+    recorded = record(musl(source))
 
     assert recorded.status == 0
     assert (recorded.usage.total, recorded.usage.frees) == (4001, 1)
+
+
+@pytest.mark.parametrize("flags", [(), ("-static",)], ids=["dynamic", "static"])
+def test_calloc_of_another_libc_is_one_allocation_under_probes(
+    probe: Callable[..., Any], musl: Callable[..., Path], flags: tuple[str, ...]
+) -> None:
+    """Its calloc calls malloc through the probed entry."""
+    source = """
+    #include <stdlib.h>
+    int main(void) {
+      void *block = calloc(10, 100);
+      block = realloc(block, 3000);
+      free(block);
+      return !block;
+    }
+    """
+
+    recorded = probe(musl(source, *flags))
+
+    assert recorded.status == 0
+    usage = recorded.usage
+    assert (usage.allocations, usage.total, usage.peak) == (2, 4000, 3000)
+    assert (usage.frees, usage.unknown_frees, usage.live_at_end) == (2, 0, 0)

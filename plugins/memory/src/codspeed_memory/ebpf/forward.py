@@ -1,7 +1,9 @@
-"""Functions that are but a jump to another one: operator delete to free, most of all.
+"""Where functions go: those that are but a jump to another one, and what the others call.
 
-A probe on both would tell of every block twice, and a jump leaves no trace by which to see that
-the second is the first one's. x86-64 only. Source of the layouts: System V ABI, AMD64 supplement.
+A probe on a function that only jumps to a probed one, as operator delete does to free, would tell
+of every block twice, and a jump leaves no trace by which to see that the second is the first one's.
+Calls do leave one, at a price: what makes none can be spared it. x86-64 only. Source of the
+layouts: System V ABI, AMD64 supplement.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from codspeed_native.elf import Elf
 
 _JUMP: Final = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xf2?(?:\xe9(....)|\xeb(.))", re.DOTALL)
+_CALL: Final = re.compile(rb"(?:[\xe8\xe9]|\x0f[\x80-\x8f])(?=(....))", re.DOTALL)
+_LINKAGE_TABLES: Final = (".plt", ".plt.sec", ".plt.got")
 # A jump to what a slot of data holds: an entry of the linkage table, or in its place (-fno-plt).
 _THROUGH_SLOT: Final = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xf2?\xff\x25(....)", re.DOTALL)
 _MOST_BYTES: Final = 11
@@ -39,6 +43,30 @@ def jumps_to(file: Elf, address: int, code_at: Callable[[int, int], bytes]) -> i
         address, code = target, code_at(target, _MOST_BYTES)
     slot = _destination(_THROUGH_SLOT, address, code)
     return target if slot is None else _bound_to(file, slot)
+
+
+def calls(
+    file: Elf, address: int, code: bytes, code_at: Callable[[int, int], bytes]
+) -> Iterator[int | str]:
+    """Yield where the code of a function calls or jumps to, as `jumps_to` has it.
+
+    Bytes that only look like a call are taken for one. Its jumps within itself are among them.
+    """
+    for found in _CALL.finditer(code):
+        distance = int.from_bytes(found[1], "little", signed=True)
+        target = (address + found.end() + len(found[1]) + distance) % _ADDRESSES
+        if not _is_in_linkage_table(file, target):
+            yield target
+            continue
+        slot = _destination(_THROUGH_SLOT, target, code_at(target, _MOST_BYTES))
+        name = None if slot is None else _bound_to(file, slot)
+        if name is not None:
+            yield name
+
+
+def _is_in_linkage_table(file: Elf, address: int) -> bool:
+    tables = filter(None, map(file.section, _LINKAGE_TABLES))
+    return any(0 <= address - table.address < table.size for table in tables)
 
 
 def _destination(pattern: re.Pattern[bytes], address: int, code: bytes) -> int | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from codspeed_memory.ebpf.forward import jumps_to
+from codspeed_memory.ebpf.forward import calls, jumps_to
 from codspeed_memory.ebpf.opcodes import RDI, RDX, RSI
-from codspeed_memory.ebpf.placement import Placement, placed
+from codspeed_memory.ebpf.placement import placed
 from codspeed_native.elf import Section
 
 if TYPE_CHECKING:
@@ -74,12 +75,14 @@ class Probe:
         names: All that the file calls it, in order.
         registers: What holds there the arguments that the role reads, in their order: (0, 1) is
             x0, x1 on aarch64, and RAX, RCX on x86-64, where the instruction set numbers them.
+        is_leaf: None of the functions that its code calls is probed. Not told on aarch64.
     """
 
     role: Role
     offset: int
     names: tuple[str, ...]
     registers: tuple[int, ...]
+    is_leaf: bool = False
 
 
 @attrs.frozen
@@ -209,35 +212,49 @@ def _probes(file: Elf, found: Mapping[str, Symbol], roles: Mapping[str, Role]) -
     for name in roles:
         if name in found:
             by_address.setdefault(found[name].address, []).append(name)
-    at = {address: roles[names[0]] for address, names in by_address.items()}
+    known = _Known({address: roles[names[0]] for address, names in by_address.items()}, roles)
     probes = (
-        _probe(file, found[names[0]], role, names)
-        for names, role in zip(by_address.values(), at.values(), strict=True)
-        if role is not _role_behind(file, found[names[0]].address, at, roles)
+        _probe(file, found[names[0]], known, names)
+        for names in by_address.values()
+        if not _hands_on(file, found[names[0]], known)
     )
     return tuple(sorted(filter(None, probes), key=lambda probe: probe.offset))
 
 
-def _role_behind(
-    file: Elf, address: int, at: Mapping[int, Role], roles: Mapping[str, Role]
-) -> Role | None:
-    """Return the role of the function that is all that this one jumps to; it has the probe."""
+@attrs.frozen
+class _Known:
+    """The roles of functions, by their address in the file and by name."""
+
+    by_address: Mapping[int, Role]
+    by_name: Mapping[str, Role]
+
+    def role(self, function: int | str | None) -> Role | None:
+        if isinstance(function, str):
+            return self.by_name.get(function)
+        return None if function is None else self.by_address.get(function)
+
+
+def _hands_on(file: Elf, function: Symbol, known: _Known) -> bool:
+    """Return whether all it does is jump to a function of the same role, which has the probe."""
     if file.machine != _X86_64:
-        return None
-    target = jumps_to(file, address, lambda address, most: _code(file, address, most))
-    return roles.get(target) if isinstance(target, str) else at.get(target or 0)
+        return False
+    target = jumps_to(file, function.address, partial(_code, file))
+    return known.role(target) is known.role(function.address)
 
 
-def _probe(file: Elf, function: Symbol, role: Role, names: list[str]) -> Probe | None:
+def _probe(file: Elf, function: Symbol, known: _Known, names: list[str]) -> Probe | None:
     """Return the probe of a function; None if the file does not hold its code."""
     offset = _offset(file, function.address)
     if offset is None:
         return None
-    best = Placement(0, _ARGUMENTS[role])
-    if file.machine == _X86_64:
-        code = _code(file, function.address, min(function.size, _MOST_CODE))
-        best = placed(code, tuple(_X86_64_REGISTERS[i] for i in _ARGUMENTS[role]))
-    return Probe(role, offset + best.distance, tuple(names), best.registers)
+    role = known.by_address[function.address]
+    if file.machine != _X86_64:
+        return Probe(role, offset, tuple(names), _ARGUMENTS[role])
+    code = _code(file, function.address, min(function.size, _MOST_CODE))
+    best = placed(code, tuple(_X86_64_REGISTERS[i] for i in _ARGUMENTS[role]))
+    called = calls(file, function.address, code, partial(_code, file))
+    is_leaf = not any(target != function.address and known.role(target) for target in called)
+    return Probe(role, offset + best.distance, tuple(names), best.registers, is_leaf=is_leaf)
 
 
 def _code(file: Elf, address: int, most: int) -> bytes:

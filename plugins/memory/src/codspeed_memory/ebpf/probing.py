@@ -34,7 +34,8 @@ _KINDS: Final = {
     Role.FREE: Kind.FREE,
 }
 _FLAGS: Final = {Role.CALLOC: layout.PRODUCT, Role.POSIX_MEMALIGN: layout.BY_REFERENCE}
-# Functions that in a whole allocator call no other one that is probed.
+# Functions that in a whole allocator call no other one that is probed, if their own code does not:
+# musl's calloc calls malloc.
 _PREFIXES: Final = ("", "je_", "_rjem_", "mi_", "tc_")
 _INNERMOST: Final = frozenset(
     prefix + name for prefix in _PREFIXES for name in ("malloc", "calloc", "free")
@@ -85,7 +86,7 @@ class Prober:
             self._hold(path, self._programs[1], returning, at_return=True)
 
     def _is_outer(self, probe: Probe, *, is_whole: bool) -> bool:
-        if is_whole and not _INNERMOST.isdisjoint(probe.names):
+        if is_whole and probe.is_leaf and not _INNERMOST.isdisjoint(probe.names):
             return self.form is not Form.SESSION and probe.role is not Role.FREE
         return True
 
