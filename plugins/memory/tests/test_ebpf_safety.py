@@ -238,8 +238,8 @@ def test_a_process_goes_on_whatever_goes_wrong_while_it_is_looked_at() -> None:
             sleeper.send_signal(signal.SIGSTOP)
             assert awaited(lambda: state(sleeper.pid) == "T")
             watcher: Any = object.__new__(Broken)
-            gone = Request(1 << 22, 1, layout.EXEC, 0, 0, 0)
-            batches = [[gone, Request(sleeper.pid, sleeper.pid, layout.MAPPED, 0, 0, 0)]]
+            gone = Request(1 << 22, 1, layout.EXEC, 0, (0, 0, 0))
+            batches = [[gone, Request(sleeper.pid, sleeper.pid, layout.MAPPED, 0, (0, 0, 0))]]
             with pytest.raises(RuntimeError):
                 watcher.serve(batches.pop)
             assert awaited(lambda: state(sleeper.pid) == "S")

@@ -35,7 +35,7 @@ _KEY: Final = -56
 _WORD: Final = -64
 _OTHER: Final = -72
 _LEVEL: Final = -80
-_REQUEST: Final = _LEVEL - layout.REQUEST.size  # its last two fields are layout.FILE
+_REQUEST: Final = _LEVEL - layout.REQUEST.size  # its last fields are layout.FILE
 _FILE: Final = _REQUEST + 16
 _VALUE: Final = _REQUEST - layout.THREAD_BYTES
 
@@ -61,16 +61,18 @@ class Fields:
     table_files: int
     file_inode: int
     inode_number: int
+    inode_generation: int
     inode_superblock: int
     superblock_device: int
 
 
-# Name of the tracepoint -> what makes the program.
-TRACEPOINTS: Final = ("sched_process_fork", "sched_process_exit", "sched_process_exec", "sys_enter")
+TRACEPOINTS: Final = ("sched_process_fork", "sched_process_exit", "sched_process_exec")
+# Where libraries come in; not needed where the shim sees what they do.
+OF_LIBRARIES: Final = "sys_enter"
 
 
 def program_of(tracepoint: str, maps: Maps, fields: Fields, *, is_alone: bool) -> bytes:
-    """Return the program for one of TRACEPOINTS.
+    """Return the program for a tracepoint.
 
     Args:
         is_alone: No other backend records: each program that a process becomes is reported.
@@ -313,8 +315,10 @@ def _cover(program: Assembler, maps: Maps, *, is_alone: bool) -> None:
 
 
 def _name_file(program: Assembler, file: int, fields: Fields) -> None:
-    """Put device and inode of a `struct file` into the frame; changes R8."""
+    """Put the `layout.FILE` of a `struct file` into the frame; changes R8."""
     _read(program, R8, file, fields.file_inode)
+    _read(program, R1, R8, fields.inode_generation, 4)
+    program.store(FRAME, _FILE + 16, R1)
     _read(program, R1, R8, fields.inode_number)
     program.store(FRAME, _FILE + 8, R1)
     _read(program, R1, R8, fields.inode_superblock)

@@ -40,6 +40,7 @@ _FIELDS: Final = {
     "table_files": ("fdtable", "fd"),
     "file_inode": ("file", "f_inode"),
     "inode_number": ("inode", "i_ino"),
+    "inode_generation": ("inode", "i_generation"),
     "inode_superblock": ("inode", "i_sb"),
     "superblock_device": ("super_block", "s_dev"),
 }

@@ -2,7 +2,7 @@
 
 control   one array value, mapped by the worker and the runner: switch and counters
 threads   by thread id: every thread of the benchmark, what it reports, the call it is in
-known     by device and inode: files that were looked at
+known     by device, inode and generation: files that were looked at
 internal  calls that a C library makes to its own free
 events    ring of heap events, all of one size
 requests  ring of what the worker has to look at before the process may go on
@@ -43,9 +43,9 @@ PROCESS: Final = 56  # u32: which process it is of
 # Nothing is taken for them until they are there.
 THREADS: Final = 1 << 18
 
-# --- known: {device u64, inode u64} -> u32 ---
+# --- known: {device, inode, generation: numbers of inodes are used again} -> u32 ---
 
-FILE: Final = struct.Struct("<QQ")
+FILE: Final = struct.Struct("<QQQ")
 FILES: Final = 1 << 16
 PLAIN, PROBED = 1, 2  # without functions to probe; with
 
@@ -60,9 +60,9 @@ EVENT: Final = struct.Struct("<4Q4I")
 RING_HEADER_BYTES: Final = 8
 EVENT_STRIDE: Final = RING_HEADER_BYTES + EVENT.size
 
-# --- requests: process, thread, why, key in `threads`, device, inode ---
+# --- requests: process, thread, why, key in `threads`, then as `known` ---
 
-REQUEST: Final = struct.Struct("<4IQQ")
+REQUEST: Final = struct.Struct("<4I3Q")
 REQUEST_STRIDE: Final = RING_HEADER_BYTES + REQUEST.size
 REQUESTS_BYTES: Final = 1 << 16
 EXEC, MAPPED = 1, 2  # why: it became another program; it mapped a file

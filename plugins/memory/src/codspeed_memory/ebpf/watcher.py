@@ -6,11 +6,11 @@ as not covered, or the whole run fails afterwards.
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from codspeed.errors import CodspeedError
@@ -37,8 +37,7 @@ class Request(NamedTuple):
     tid: int
     why: int
     key: int
-    device: int
-    inode: int
+    file: tuple[int, int, int]
 
 
 class Watcher:
@@ -61,7 +60,8 @@ class Watcher:
         self._prober = prober
         self._store = store
         self._is_alone = is_alone
-        self._known: dict[tuple[int, int], bool] = {}  # -> it is probed
+        # Device, inode and time of change -> it is probed.
+        self._known: dict[tuple[int, int, int], bool] = {}
 
     def serve(self, take: Callable[[], Sequence[Request]]) -> None:
         """Look at what processes stopped for, and continue them.
@@ -83,59 +83,59 @@ class Watcher:
                 images.resume(pid, keep_stops=times == 1)
 
     def _look(self, request: Request) -> None:
-        pid, asked = request.pid, (request.device, request.inode)
-        found = images.of(pid)
-        program = images.program_of(pid)
-        for image in found:
-            key = image.device, image.inode
-            if key not in self._known:
-                self._known[key] = self._probe(pid, image, is_program=image.path == program)
-                self._tell(key, is_probed=self._known[key])
-        # A file system may show another number in the list of mappings than the file has.
-        if asked not in self._known and found:
-            is_probed = any(self._known[image.device, image.inode] for image in found)
-            self._known[asked] = is_probed
-            self._tell(asked, is_probed=is_probed)
-        if request.why == layout.EXEC and not self._is_alone and self._known.get(asked):
+        found = images.of(request.pid)
+        asked = [each for each in found if (each.device, each.inode) == request.file[:2]]
+        # The loader comes with a program unasked; and some file systems show another number in
+        # the list of mappings than the file has.
+        wanted = found if request.why == layout.EXEC or not asked else asked
+        program = images.program_of(request.pid)
+        probed = {each: self._probe(request.pid, each, program) for each in wanted}
+        if not found:
+            return  # it is gone
+        is_probed = any(probed[each] for each in asked or wanted)
+        value = layout.PROBED if is_probed else layout.PLAIN
+        syscalls.put(self._maps.known, layout.FILE.pack(*request.file), _U32.pack(value))
+        if request.why == layout.EXEC and is_probed and not self._is_alone:
             self._cover(request.key)
 
-    def _tell(self, key: tuple[int, int], *, is_probed: bool) -> None:
-        """Never stop a process for this file again."""
-        value = layout.PROBED if is_probed else layout.PLAIN
-        syscalls.put(self._maps.known, layout.FILE.pack(*key), _U32.pack(value))
-
-    def _probe(self, pid: int, image: Image, *, is_program: bool) -> bool:
-        """Return whether there was something to probe, and is probed now."""
+    def _probe(self, pid: int, image: Image, program: str) -> bool:
+        """Return whether there is something to probe, and it is probed."""
         try:
             fd = images.opened(pid, image)
         except OSError as failure:
             self._miss(image, f"it can't be read: {failure.strerror}")
             return False
         try:
-            return self._attached(f"/proc/self/fd/{fd}", image, is_program=is_program)
+            status = os.fstat(fd)
+            identity = status.st_dev, status.st_ino, status.st_ctime_ns
+            if identity not in self._known:
+                self._known[identity] = False
+                self._known[identity] = self._attached(fd, image, is_program=image.path == program)
+            return self._known[identity]
         except elf.ElfError as failure:
             self._miss(image, failure.problem)
-        except (CodspeedError, OSError) as failure:
+        except (CodspeedError, OSError, ValueError) as failure:
             self._miss(image, f"it can't be probed: {failure}")
         finally:
             os.close(fd)
         return False
 
-    def _attached(self, path: str, image: Image, *, is_program: bool) -> bool:
+    def _attached(self, fd: int, image: Image, *, is_program: bool) -> bool:
         if not (self._is_alone or is_program):
             return False  # the shim sees what libraries do
-        file = elf.read(Path(path))
-        allocator = allocator_of(file)
+        with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as data:
+            file = elf.parse(data, image.path)  # type: ignore[arg-type] # what it does with bytes it can do too
+            allocator = allocator_of(file)
+            calls = internal_calls.sites(file, allocator) if allocator else ()
         if allocator is None:
             if is_program and file.is_static:
                 self._miss(image, NAMELESS)
             return False
-        number = len(self._known) + 1
-        calls = internal_calls.sites(file, allocator)
+        number = len(self._known)
         for site in calls:
             key = layout.SITE.pack(number, site & 0xFFFFFFFF)
             syscalls.put(self._maps.internal, key, _U32.pack(1))
-        self._prober.attach(path, allocator, number, has_sites=bool(calls))
+        self._prober.attach(f"/proc/self/fd/{fd}", allocator, number, has_sites=bool(calls))
         return True
 
     def _miss(self, image: Image, why: str) -> None:

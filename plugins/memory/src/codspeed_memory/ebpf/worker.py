@@ -89,7 +89,8 @@ class Tracepoints:
     def __init__(self, made: Maps, fields: following.Fields, *, is_alone: bool) -> None:
         self._descriptors: list[int] = []
         try:
-            for name in following.TRACEPOINTS:
+            more = (following.OF_LIBRARIES,) if is_alone else ()
+            for name in (*following.TRACEPOINTS, *more):
                 code = following.program_of(name, made, fields, is_alone=is_alone)
                 kind = syscalls.ProgramType.RAW_TRACEPOINT
                 program = syscalls.load(kind, code, name=name)
@@ -179,7 +180,9 @@ class Worker:
 
         def note(chunk: memoryview) -> None:
             starts = range(layout.RING_HEADER_BYTES, len(chunk), layout.REQUEST_STRIDE)
-            found.extend(Request(*layout.REQUEST.unpack_from(chunk, at)) for at in starts)
+            for at in starts:
+                pid, tid, why, key, *file = layout.REQUEST.unpack_from(chunk, at)
+                found.append(Request(pid, tid, why, key, (file[0], file[1], file[2])))
 
         self._requests.take(note)
         return found
