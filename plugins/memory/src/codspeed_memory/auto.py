@@ -69,7 +69,9 @@ class AutoBackend:
 
                 self._is_silent = part.harnessed
                 self._events = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
-                self._probes = stack.enter_context(Probes(self._events, is_alone=False))
+                self._probes = stack.enter_context(
+                    Probes(self._events, is_alone=False, prefix=rights.prefix())
+                )
             yield launch
 
     def spawned(self, pid: int) -> None:

@@ -50,7 +50,7 @@ class EbpfBackend:
             self._events = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
             self._recording = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
             self._probes = stack.enter_context(
-                Probes(self._events, is_alone=True, limits=self._limits)
+                Probes(self._events, is_alone=True, limits=self._limits, prefix=rights.prefix())
             )
             self._is_silent = part.harnessed
             yield part.launch

@@ -6,12 +6,15 @@ import contextlib
 import json
 import mmap
 import os
+import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import attrs
@@ -22,10 +25,12 @@ from codspeed_memory.ebpf.maps import RING_BYTES
 from codspeed_memory.ebpf.syscalls import ProbesRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _MESSAGE_BYTES: Final = 1 << 20
 _START_S: Final = 60.0
+# -I: nothing of the user's working directory or variables is imported with root's rights.
+_WORKER: Final = (sys.executable, "-I", "-m", "codspeed_memory.ebpf.worker")
 _STOP_S: Final = 120.0
 # What is counted besides events.
 _TOLD: Final = {
@@ -66,13 +71,22 @@ class Limits:
 class Probes:
     """One run's probes; all are gone when its context has ended."""
 
-    def __init__(self, file: IO[bytes], *, is_alone: bool, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        *,
+        is_alone: bool,
+        limits: Limits | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
         """Take where events go, as `layout` has them.
 
         Args:
             is_alone: No shim records beside them.
             limits: What the worker may use, for tests.
+            prefix: What gives the worker root's rights; see `rights`.
         """
+        self._prefix = prefix
         self._file = file
         self._options = {"alone": is_alone, **attrs.asdict(limits or Limits())}
         self._stack = contextlib.ExitStack()
@@ -87,13 +101,11 @@ class Probes:
             ProbesRefusedError: If the kernel does not let us.
         """
         with contextlib.ExitStack() as stack:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._peer = stack.enter_context(ours)
-            with theirs:
-                self._worker = stack.enter_context(
-                    _started(ours, theirs, self._file, self._options)
-                )
-            ours.settimeout(_START_S)
+            self._worker, self._peer = stack.enter_context(_started(self._prefix))
+            self._peer.settimeout(_START_S)
+            options = json.dumps(self._options).encode()
+            with contextlib.suppress(OSError):  # it is gone: it has not said why
+                socket.send_fds(self._peer, [options], [self._file.fileno()])
             self._accept(stack)
             self._stack = stack.pop_all()
         return self
@@ -181,22 +193,49 @@ class Probes:
 
 
 @contextlib.contextmanager
-def _started(
-    ours: socket.socket, theirs: socket.socket, file: IO[bytes], options: Mapping[str, object]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the worker; it ends when it does not hear us any more."""
-    argv = [sys.executable, "-P", "-m", "codspeed_memory.ebpf.worker"]
-    # A session of its own: Ctrl-C is for the benchmark.
-    worker = subprocess.Popen(
-        [*argv, str(theirs.fileno()), str(file.fileno()), json.dumps(options)],
-        pass_fds=(theirs.fileno(), file.fileno()),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    theirs.close()  # else we would not see its end
+def _started(prefix: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """Run the worker; it ends when it does not hear us any more.
+
+    Raises:
+        ProbesRefusedError: If it does not come to life.
+    """
+    with contextlib.ExitStack() as stack:
+        with (
+            tempfile.TemporaryDirectory(prefix="codspeed-probes-") as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server,
+        ):
+            path = str(Path(folder) / "socket")
+            server.bind(path)
+            server.listen(1)
+            # A session of its own: Ctrl-C is for the benchmark.
+            worker = subprocess.Popen(
+                [*prefix, *_WORKER, path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            stack.callback(worker.wait)
+            peer = stack.enter_context(_connected(server, worker))
+        yield worker, peer
+
+
+def _connected(server: socket.socket, worker: subprocess.Popen[bytes]) -> socket.socket:
+    """Wait for the worker, or for its end; take nobody else."""
+    pidfd = os.pidfd_open(worker.pid)
     try:
-        yield worker
+        ready = select.select([server.fileno(), pidfd], [], [], _START_S)[0]
     finally:
-        with contextlib.suppress(OSError):
-            ours.shutdown(socket.SHUT_RDWR)
-        worker.wait()
+        os.close(pidfd)
+    if server.fileno() not in ready:
+        worker.terminate()
+        problem = "the process for the probes does not start"
+        raise ProbesRefusedError(problem, hint="use --memory-backend shim")
+    peer = server.accept()[0]
+    _pid, uid, _gid = struct.unpack(
+        "iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    )
+    if uid not in {0, os.geteuid()}:
+        peer.close()
+        problem = f"somebody else (uid {uid}) answered in place of the process for the probes"
+        raise ProbesRefusedError(problem)
+    return peer

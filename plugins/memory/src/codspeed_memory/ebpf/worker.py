@@ -1,4 +1,4 @@
-"""The process that has the probes: `python -m codspeed_memory.ebpf.worker SOCKET FILE OPTIONS`.
+"""The process that has the probes: `python -m codspeed_memory.ebpf.worker SOCKET`.
 
 A process of its own, because the runner's one loop must answer the benchmark at once while here
 files are read and processes are stopped; and because it outlives a runner that is killed, just long
@@ -215,10 +215,11 @@ class Worker:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve one run."""
-    number, file, options = arguments
-    peer = socket.socket(fileno=int(number))
-    Worker(peer, int(file), json.loads(options)).run()
+    """Serve one run: options and the file for events come first."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+        peer.connect(arguments[0])
+        options, (file,), _, _ = socket.recv_fds(peer, MESSAGE_BYTES, 1)
+        Worker(peer, file, json.loads(options)).run()
     return 0
 
 
