@@ -189,14 +189,28 @@ def test_two_runs_at_once_are_both_right(
     assert sum("waiting for" in text for text in said) == 1
 
 
+@pytest.mark.parametrize(
+    ("backend", "helper"), [("shim", "memory-drain"), ("ebpf", "codspeed_memory.ebpf.worker")]
+)
 def test_a_killed_run_leaves_no_process_and_no_file(
-    program: Callable[..., Path], tmp_path: Path, compiler: str
+    program: Callable[..., Path],
+    tmp_path: Path,
+    compiler: str,
+    private_libc: Path,
+    backend: str,
+    helper: str,
 ) -> None:
+    if backend == "ebpf":
+        _require_probes()
     argv = [*_CODSPEED, "exec", "-m", "memory", "--no-store", "--bundle-dir", str(tmp_path / "b")]
-    argv += ["--profile-folder", str(tmp_path / "p"), "--", str(program("pairs")), "30000000"]
+    argv += ["--memory-backend", backend, "--profile-folder", str(tmp_path / "p")]
+    argv += ["--", str(program("pairs")), "30000000"]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(private_libc.parent)}
     with fifo_lock(timeout=90):
-        with subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
-            drainer = _await_child(run.pid, "memory-drain")
+        with subprocess.Popen(
+            argv, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ) as run:
+            drainer = _await_child(run.pid, helper)
             harness = _await_child(run.pid, "codspeed_exec_harness")
             run.send_signal(signal.SIGKILL)
         try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from codspeed_memory.ebpf import layout
+from codspeed_memory.ebpf import frame, layout
 from codspeed_memory.ebpf.assembler import FRAME, R0, R1, R2, R3, R4, R6, R7, R8, R9, Helper
 from codspeed_memory.ebpf.assembler import Program as Assembler
 from codspeed_memory.raw import Kind
@@ -35,17 +35,7 @@ _STACK_POINTER: Final = 152
 _USUAL_FIRST, _USUAL_SECOND = 7, 6  # rdi and rsi
 _RETURN_ADDRESS_BYTES: Final = 8
 
-# The stack frame: an event as layout.EVENT has it, then what helpers need an address for.
-_STAMP, _ADDRESS, _KIND_SIZE, _AUX, _PID, _TID, _WINDOW, _UNUSED = (
-    -48, -40, -32, -24, -16, -12, -8, -4,
-)  # fmt: skip
-_KEY: Final = -56
-_WORD: Final = -64
-_STATUS: Final = -72
-
-# Flags of bpf_ringbuf_output, and the question of bpf_ringbuf_query.
-_NO_WAKEUP, _WAKEUP = 1, 2
-_UNREAD: Final = 0
+_STATUS: Final = frame.BELOW  # of the program, when the event is in the ring
 _SKIP_RETURN: Final = 1
 
 
@@ -99,20 +89,20 @@ def at_return(maps: Maps) -> bytes:
 def _find_thread(program: Assembler, maps: Maps) -> None:
     """R6: registers of the process; gives R8 the thread's value, R9 the cookie."""
     program.call(Helper.PID_TGID)
-    program.store(FRAME, _KEY, R0, 4)
+    program.store(FRAME, frame.KEY, R0, 4)
     program.map(R1, maps.threads)
     program.copy(R2, FRAME)
-    program.change(R2, "+", _KEY)
+    program.change(R2, "+", frame.KEY)
     program.call(Helper.LOOKUP)
     program.jump_if(R0, "==", 0, "leave")
     program.copy(R8, R0)
     program.load(R1, R8, layout.PID, 4)
     program.jump_if(R1, "==", 0, "leave")
-    program.store(FRAME, _PID, R1, 4)
+    program.store(FRAME, frame.PID, R1, 4)
     program.load(R1, R8, layout.TID, 4)
-    program.store(FRAME, _TID, R1, 4)
-    program.store_value(FRAME, _UNUSED, 0, 4)
-    program.store_value(FRAME, _AUX, 0)
+    program.store(FRAME, frame.TID, R1, 4)
+    program.store_value(FRAME, frame.UNUSED, 0, 4)
+    program.store_value(FRAME, frame.AUX, 0)
     program.copy(R1, R6)
     program.call(Helper.ATTACH_COOKIE)
     program.copy(R9, R0)
@@ -125,7 +115,7 @@ def _entry(program: Assembler, maps: Maps, calls: SessionCalls | None) -> None:
     program.value_of(R1, maps.control)
     program.load(R7, R1, layout.ENABLED, 4)
     program.jump_if(R7, "==", 0, "leave")
-    program.store(FRAME, _WINDOW, R7, 4)
+    program.store(FRAME, frame.WINDOW, R7, 4)
     _find_thread(program, maps)
     program.load(R1, R6, _STACK_POINTER)
     program.load(R2, R8, layout.LIMIT)
@@ -143,8 +133,8 @@ def _entry(program: Assembler, maps: Maps, calls: SessionCalls | None) -> None:
     program.set(R0, 0)
     program.jump_if(R7, "==", 0, "leave with result")
     program.store_value(FRAME, _STATUS, 0)
-    program.store(FRAME, _ADDRESS, R7)
-    program.store_value(FRAME, _KIND_SIZE, Kind.REALLOC_BEGIN)
+    program.store(FRAME, frame.ADDRESS, R7)
+    program.store_value(FRAME, frame.KIND_SIZE, Kind.REALLOC_BEGIN)
     program.jump("emit")
 
 
@@ -209,7 +199,7 @@ def _hold(program: Assembler, *, size: int, second: int) -> None:
     program.store(R8, layout.CALL, R9)
     program.store(R8, layout.FIRST, size)
     program.store(R8, layout.SECOND, second)
-    program.load(R1, FRAME, _WINDOW, 4)
+    program.load(R1, FRAME, frame.WINDOW, 4)
     program.store(R8, layout.WINDOW, R1, 4)
 
 
@@ -218,8 +208,8 @@ def _free(program: Assembler, maps: Maps) -> None:
     _unless(program, layout.HAS_SITES, "from outside")
     _leave_out_internal_calls(program, maps)
     program.label("from outside")
-    program.store(FRAME, _ADDRESS, R7)
-    program.store_value(FRAME, _KIND_SIZE, Kind.FREE)
+    program.store(FRAME, frame.ADDRESS, R7)
+    program.store_value(FRAME, frame.KIND_SIZE, Kind.FREE)
     program.store_value(FRAME, _STATUS, _SKIP_RETURN)
     _unless(program, layout.OUTER, "emit")
     program.store_value(FRAME, _STATUS, 0)
@@ -231,21 +221,21 @@ def _free(program: Assembler, maps: Maps) -> None:
 def _leave_out_internal_calls(program: Assembler, maps: Maps) -> None:
     """See `internal_calls`: no interposed free would ever meet them."""
     program.copy(R1, FRAME)
-    program.change(R1, "+", _WORD)
+    program.change(R1, "+", frame.WORD)
     program.set(R2, 8)
     program.load(R3, R6, _STACK_POINTER)
     program.call(Helper.READ_USER)
     program.jump_if(R0, "!=", 0, "from outside")
-    program.load(R1, FRAME, _WORD)
+    program.load(R1, FRAME, frame.WORD)
     program.load(R2, R6, _INSTRUCTION_POINTER)
     program.change_by(R1, "-", R2)
     program.copy(R2, R9)
     program.change(R2, ">>", layout.FILE_SHIFT)
-    program.store(FRAME, _WORD, R2, 4)
-    program.store(FRAME, _WORD + 4, R1, 4)
+    program.store(FRAME, frame.WORD, R2, 4)
+    program.store(FRAME, frame.WORD + 4, R1, 4)
     program.map(R1, maps.internal)
     program.copy(R2, FRAME)
-    program.change(R2, "+", _WORD)
+    program.change(R2, "+", frame.WORD)
     program.call(Helper.LOOKUP)
     program.jump_if(R0, "!=", 0, "leave")
 
@@ -269,7 +259,7 @@ def _return(program: Assembler, maps: Maps, calls: SessionCalls | None) -> None:
         program.label("light return")
         program.value_of(R1, maps.control)
         program.load(R1, R1, layout.LATEST, 4)
-        program.store(FRAME, _WINDOW, R1, 4)
+        program.store(FRAME, frame.WINDOW, R1, 4)
         program.copy(R1, R6)
         program.call_kernel(calls.cookie)
         program.load(R3, R0, 0)
@@ -293,7 +283,7 @@ def _take_held(program: Assembler) -> None:
     program.jump_if_register(R1, "!=", R2, "leave")
     program.store_value(R8, layout.LIMIT, 0)
     program.load(R1, R8, layout.WINDOW, 4)
-    program.store(FRAME, _WINDOW, R1, 4)
+    program.store(FRAME, frame.WINDOW, R1, 4)
 
 
 def _read_address(program: Assembler) -> None:
@@ -301,38 +291,38 @@ def _read_address(program: Assembler) -> None:
     program.jump_if(R7, "!=", 0, "leave")
     program.copy(R7, R3)
     program.copy(R1, FRAME)
-    program.change(R1, "+", _WORD)
+    program.change(R1, "+", frame.WORD)
     program.set(R2, 8)
     program.copy(R3, R4)
     program.call(Helper.READ_USER)
     program.jump_if(R0, "!=", 0, "leave")
     program.copy(R3, R7)
-    program.load(R7, FRAME, _WORD)
+    program.load(R7, FRAME, frame.WORD)
     program.jump("allocated")
 
 
 def _record(program: Assembler) -> None:
     """R7 is the address, R3 the size; the kind is the cookie's."""
-    program.store(FRAME, _ADDRESS, R7)
+    program.store(FRAME, frame.ADDRESS, R7)
     program.change(R3, "<<", 8)
     program.copy(R0, R9)
     program.change(R0, "&", 0xFF)
     program.change_by(R3, "|", R0)
-    program.store(FRAME, _KIND_SIZE, R3)
+    program.store(FRAME, frame.KIND_SIZE, R3)
     program.store_value(FRAME, _STATUS, 0)
     program.jump("emit")
 
 
 def _reallocated(program: Assembler) -> None:
     program.jump_if(R7, "==", 0, "not reallocated")
-    program.store(FRAME, _AUX, R4)
+    program.store(FRAME, frame.AUX, R4)
     _record(program)
     program.label("not reallocated")
     program.jump_if(R4, "==", 0, "leave")
-    program.store(FRAME, _ADDRESS, R4)
+    program.store(FRAME, frame.ADDRESS, R4)
     program.change(R3, "<<", 8)
     program.change(R3, "|", Kind.REALLOC_FAILED)
-    program.store(FRAME, _KIND_SIZE, R3)
+    program.store(FRAME, frame.KIND_SIZE, R3)
     program.store_value(FRAME, _STATUS, 0)
     program.jump("emit")
 
@@ -343,38 +333,9 @@ def _reallocated(program: Assembler) -> None:
 def _emit(program: Assembler, maps: Maps) -> None:
     """Put the event of the frame into the ring; wake its reader only when it fills up."""
     program.label("emit")
-    emit(program, maps)
+    frame.emit(program, maps)
     program.load(R0, FRAME, _STATUS)
     program.label("leave with result")
     program.exit_with_result()
     program.label("leave")
     program.exit(_SKIP_RETURN)
-
-
-def emit(program: Assembler, maps: Maps) -> None:
-    """Stamp the event at the top of the frame and put it into the ring; changes R0 to R5."""
-    program.call(Helper.TIME_NS)
-    program.store(FRAME, _STAMP, R0)
-    program.map(R1, maps.events)
-    program.set(R2, _UNREAD)
-    program.call(Helper.RING_QUERY)
-    program.set(R4, _NO_WAKEUP)
-    quiet, done = program.fresh("quiet"), program.fresh("done")
-    program.jump_if(R0, "<", maps.ring_bytes // 8, quiet)
-    # Once for each sleep: a wake-up costs more than an event.
-    program.value_of(R1, maps.control)
-    program.load(R2, R1, layout.SLEEPING, 4)
-    program.jump_if(R2, "==", 0, quiet)
-    program.store_value(R1, layout.SLEEPING, 0, 4)
-    program.set(R4, _WAKEUP)
-    program.label(quiet)
-    program.map(R1, maps.events)
-    program.copy(R2, FRAME)
-    program.change(R2, "+", _STAMP)
-    program.set(R3, layout.EVENT.size)
-    program.call(Helper.RING_OUTPUT)
-    program.jump_if(R0, "==", 0, done)
-    program.value_of(R1, maps.control)
-    program.set(R2, 1)
-    program.count(R1, layout.DROPPED, R2)
-    program.label(done)

@@ -17,9 +17,9 @@ import attrs
 
 from codspeed.errors import ToolError
 from codspeed_memory.ebpf.btf import KERNEL, Btf, BtfError
-from codspeed_memory.ebpf.following import Fields
 from codspeed_memory.ebpf.handlers import SessionCalls
 from codspeed_memory.ebpf.syscalls import ProbesRefusedError
+from codspeed_memory.ebpf.tracing import Fields
 from codspeed_native.build import cache_folder
 
 _NOTES: Final = Path("/sys/kernel/notes")  # the build id is among them

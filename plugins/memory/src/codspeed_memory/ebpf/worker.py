@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from codspeed.errors import CodspeedError
-from codspeed_memory.ebpf import following, kernel, layout, maps, probing, syscalls
+from codspeed_memory.ebpf import kernel, layout, maps, probing
 from codspeed_memory.ebpf.handlers import Form
 from codspeed_memory.ebpf.ring_reader import RingReader, written_to
+from codspeed_memory.ebpf.tracepoints import Tracepoints
 from codspeed_memory.ebpf.watcher import Request, Watcher
 
 if TYPE_CHECKING:
@@ -81,29 +82,6 @@ class Drain:
         os.close(self._stop)
         with self._reader:
             pass
-
-
-class Tracepoints:
-    """The programs that follow; letting them go stops nobody any more."""
-
-    def __init__(self, made: Maps, fields: following.Fields, *, is_alone: bool) -> None:
-        self._descriptors: list[int] = []
-        try:
-            more = (following.OF_LIBRARIES,) if is_alone else ()
-            for name in (*following.TRACEPOINTS, *more):
-                code = following.program_of(name, made, fields, is_alone=is_alone)
-                kind = syscalls.ProgramType.RAW_TRACEPOINT
-                program = syscalls.load(kind, code, name=name)
-                self._descriptors.append(program)
-                self._descriptors.append(syscalls.on_tracepoint(program, name))
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Follow nobody any more."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
 
 
 class Worker:
