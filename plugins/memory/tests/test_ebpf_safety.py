@@ -278,6 +278,26 @@ def test_a_thread_that_somebody_continued_is_stopped_again() -> None:
     assert not images.await_stop(sleeper.pid, sleeper.pid)
 
 
+def test_a_full_disk_fails_the_run(
+    program: Callable[..., Path], private_libc: Path, tmp_path: Path
+) -> None:
+    launch = Launch((str(program("edges")), "leaf"))
+    environment = {"LD_LIBRARY_PATH": str(private_libc.parent)}
+    with (
+        Path("/dev/full").open("wb") as file,
+        Probes(file, is_alone=True) as probes,
+        spawn(launch, environment) as child,
+    ):
+        probes.follow(child.pid, is_silent=False)
+        probes.enable(1)
+        child.release(launch.argv[0])
+        status, _ = child.reap()
+        with pytest.raises(ToolError, match="No space left"):
+            probes.finish()
+
+    assert status == 0
+
+
 def test_a_worker_that_can_not_start_says_why(tmp_path: Path) -> None:
     with (
         (tmp_path / "events").open("wb") as file,

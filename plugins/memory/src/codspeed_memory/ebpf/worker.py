@@ -55,7 +55,7 @@ class Drain:
         self._epoll.register(made.events, select.EPOLLIN | select.EPOLLET)
         self._epoll.register(self._stop, select.EPOLLIN)
         self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
-        self.failure: OSError | None = None
+        self.failure = ""  # a text: the error itself would keep the ring mapped
         self._thread.start()
 
     def store(self, data: memoryview) -> None:
@@ -72,7 +72,7 @@ class Drain:
                     break
             self._reader.take(self.store)
         except OSError as failure:
-            self.failure = failure
+            self.failure = failure.strerror or str(failure)
 
     def finish(self) -> None:
         """Take what is there, and stop."""
@@ -182,13 +182,12 @@ class Worker:
             name: struct.unpack_from("<Q", self._control, offset)[0]
             for name, offset in _COUNTERS.items()
         }
-        failure = self._drain.failure
         self._prober.close()
         self._say(
             finished=True,
             counters=counters,
             gaps=list(self._watcher.gaps),
-            failed=failure.strerror if failure else "",
+            failed=self._drain.failure,
         )
 
 
