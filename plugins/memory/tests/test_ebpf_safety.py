@@ -204,9 +204,11 @@ with tempfile.TemporaryFile() as file, Probes(file, is_alone=True) as probes:
 """
 
 
-def test_a_process_that_is_held_goes_on_when_the_runner_is_killed(
-    program: Callable[..., Path], private_libc: Path
+@pytest.mark.parametrize("who", ["runner", "worker"])
+def test_a_process_that_is_held_goes_on_when_the_run_is_ended(
+    program: Callable[..., Path], private_libc: Path, who: str
 ) -> None:
+    """The runner by SIGKILL, the worker by SIGTERM: what SIGKILL does to both at once stays."""
     argv = [sys.executable, "-c", _RUNNER, str(program("edges"))]
     env = {**os.environ, "LD_LIBRARY_PATH": str(private_libc.parent)}
     with subprocess.Popen(
@@ -219,9 +221,13 @@ def test_a_process_that_is_held_goes_on_when_the_runner_is_killed(
         runner.stdin.write("\n")
         runner.stdin.flush()
         assert awaited(lambda: state(child) == "T"), "its program is unknown"
-        runner.kill()
-        runner.wait()
+        if who == "worker":
+            os.kill(worker, signal.SIGTERM)
+        else:
+            runner.kill()
+            runner.wait()
         os.kill(worker, signal.SIGCONT)
+        runner.stdin.close()
 
     assert awaited(lambda: state(child) in ("", "Z"))
     assert awaited(lambda: state(worker) in ("", "Z"))

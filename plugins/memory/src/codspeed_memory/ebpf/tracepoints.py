@@ -38,10 +38,12 @@ class Tracepoints:
             self.close()
             raise
 
-    def close(self) -> None:
-        """Follow nobody any more."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+    def close(self) -> bool:
+        """Follow nobody any more; return whether that is new."""
+        descriptors, self._descriptors = self._descriptors, []
+        for fd in descriptors:
+            os.close(fd)
+        return bool(descriptors)
 
 
 def _assembled(name: str, maps: Maps, fields: Fields, *, is_alone: bool) -> bytes:

@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -123,6 +124,7 @@ class Worker:
             self._maps, self._prober, self._drain.store, is_alone=self._is_alone
         )
         self._tracepoints = Tracepoints(self._maps, system.fields, is_alone=self._is_alone)
+        stack.callback(self._let_go)
 
     def _say(self, **message: object) -> None:
         with contextlib.suppress(OSError):  # the runner is gone
@@ -172,11 +174,15 @@ class Worker:
         struct.pack_into("<I", self._control, layout.SILENT, pid if is_silent else 0)
         struct.pack_into("<I", self._control, layout.ROOT, pid)
 
+    def _let_go(self) -> None:
+        """Stop nobody any more, and continue who is stopped; also when something went wrong."""
+        if self._tracepoints.close():
+            time.sleep(_LAST_REQUESTS_S)
+            self._watcher.serve(self._asked)
+
     def _end(self) -> None:
-        """Stop nobody any more, continue who is stopped, take the last events, and tell."""
-        self._tracepoints.close()
-        time.sleep(_LAST_REQUESTS_S)
-        self._watcher.serve(self._asked)
+        """Let all go, take the last events, remove the probes, and tell."""
+        self._let_go()
         self._drain.finish()
         counters = {
             name: struct.unpack_from("<Q", self._control, offset)[0]
@@ -193,6 +199,8 @@ class Worker:
 
 def main(arguments: list[str]) -> int:
     """Serve one run: options and the file for events come first."""
+    # To be ended politely is no reason to leave processes stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
         peer.connect(arguments[0])
         options, (file,), _, _ = socket.recv_fds(peer, MESSAGE_BYTES, 1)
