@@ -142,7 +142,7 @@ def _programs(maps: Maps, form: Form, calls: SessionCalls | None) -> list[tuple[
         if calls is None:
             raise OSError(errno.EOPNOTSUPP, "no kernel functions of sessions")
         return [("session", handlers.session(maps, calls))]
-    return [("entry", handlers.entry(maps)), ("return", handlers.at_return(maps))]
+    return [("entry", handlers.entering(maps)), ("return", handlers.returning(maps))]
 
 
 def cookie_of(probe: Probe, number: int, *, is_outer: bool, has_sites: bool) -> int:
