@@ -246,6 +246,15 @@ def test_allocators_that_two_threads_load_at_once_are_seen_from_the_first_call(
     assert (sizes[4242], sizes[4243]) == (100, 100)
 
 
+def test_generated_code_in_a_file_is_no_program(
+    probe: Callable[..., Any], program: Callable[..., Any]
+) -> None:
+    recorded = probe(program("generated"))
+
+    assert (recorded.status, recorded.gaps) == (0, ())
+    assert (recorded.usage.allocations, recorded.usage.frees) == (1, 1)
+
+
 def test_a_static_program_without_symbols_is_named(
     probe: Callable[..., Any], program: Callable[..., Any]
 ) -> None:

@@ -119,10 +119,11 @@ def opened(pid: int, image: Image) -> int:
     Raises:
         OSError: If it can't be reached.
     """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a device may make us wait
     try:
-        return os.open(f"/proc/{pid}/map_files/{image.mapping}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/{pid}/map_files/{image.mapping}", flags)
     except OSError:
-        return os.open(f"/proc/{pid}/root{image.path}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/{pid}/root{image.path}", flags)
 
 
 def program_of(pid: int) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from codspeed_memory.ebpf.maps import Maps
     from codspeed_memory.ebpf.probing import Prober
 
+_ELF: Final = b"\x7fELF"
 _U32: Final = struct.Struct("<I")
 
 
@@ -123,6 +124,8 @@ class Watcher:
     def _attached(self, fd: int, image: Image, *, is_program: bool) -> bool:
         if not (self._is_alone or is_program):
             return False  # the shim sees what libraries do
+        if os.pread(fd, len(_ELF), 0) != _ELF:
+            return False  # code that was generated, or a device
         with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as data:
             file = elf.parse(data, image.path)  # type: ignore[arg-type] # what it does with bytes it can do too
             allocator = allocator_of(file)
