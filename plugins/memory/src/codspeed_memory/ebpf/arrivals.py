@@ -1,7 +1,7 @@
 """The programs on exec and mmap: what a followed process brings to run.
 
 A file that is mapped to be executed and that nobody knows yet stops the process until the worker
-has looked at it.
+has looked at it. What is not recorded, the harness, is not held up.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def on_exec(program: Program, maps: Maps, fields: tracing.Fields, *, is_alone: b
     program.label("looked up")
     _cover(program, maps, is_alone=is_alone)
     program.jump_if(R8, "!=", 0, "leave")
+    program.jump_if(R9, "==", 0, "leave")
     _ask(program, maps, layout.EXEC)
 
 
@@ -153,6 +154,8 @@ def on_system_call(program: Program, maps: Maps, fields: tracing.Fields) -> None
     program.load(R1, R6, 8)
     program.jump_if(R1, "!=", _MMAP, "leave")
     tracing.find_current(program, maps)
+    program.load(R1, R8, layout.PID, 4)
+    program.jump_if(R1, "==", 0, "leave")
     for place, field in ((0, layout.PROCESS), (4, layout.TID)):
         program.load(R1, R8, field, 4)
         program.store(FRAME, tracing.REQUEST + place, R1, 4)

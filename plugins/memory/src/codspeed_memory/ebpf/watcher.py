@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 import struct
 import time
 from collections import Counter
@@ -108,6 +109,8 @@ class Watcher:
             return False
         try:
             status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return False  # a device
             identity = status.st_dev, status.st_ino, status.st_ctime_ns
             if identity not in self._known:
                 self._known[identity] = False
@@ -125,7 +128,7 @@ class Watcher:
         if not (self._is_alone or is_program):
             return False  # the shim sees what libraries do
         if os.pread(fd, len(_ELF), 0) != _ELF:
-            return False  # code that was generated, or a device
+            return False  # code that was generated
         with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as data:
             file = elf.parse(data, image.path)  # type: ignore[arg-type] # what it does with bytes it can do too
             allocator = allocator_of(file)
