@@ -246,6 +246,20 @@ def test_allocators_that_two_threads_load_at_once_are_seen_from_the_first_call(
     assert (sizes[4242], sizes[4243]) == (100, 100)
 
 
+def test_a_program_in_the_place_of_another_is_looked_at_anew(
+    probe: Callable[..., Any], program: Callable[..., Any], tmp_path: Path
+) -> None:
+    """File systems give the number of a file that was removed to the next one."""
+    static = program("behaviours", "-static")
+    place = tmp_path / "place"
+    turn = f"cp /bin/true {place}; {place}; rm {place}; cp {static} {place}; {place} calloc_test"
+
+    recorded = probe("sh", "-c", f"for turn in 1 2 3 4 5; do {turn}; rm {place}; done")
+
+    found = [event for event in recorded.events if event.kind == Kind.CALLOC and event.size == 1000]
+    assert len(found) == 5
+
+
 def test_generated_code_in_a_file_is_no_program(
     probe: Callable[..., Any], program: Callable[..., Any]
 ) -> None:
