@@ -108,6 +108,8 @@ EDGES = {
     "kill": (128 + signal.SIGKILL, 1),
     "_exit": (0, 1),
     "short_threads": (0, 6000),
+    "thread_exec": (0, 3),
+    "first_thread_leaves": (0, 2),
     "errno": (0, 5000),
     "many_forks": (0, 200 * 100 + 66),
 }

@@ -131,6 +131,35 @@ static int many_threads(void) {
   return 0;
 }
 
+static void *becomes_leaf(void *nothing) {
+  pair();
+  execl(arguments[0], arguments[0], "leaf", (char *)NULL);
+  return nothing;
+}
+
+/* The thread that execs takes over the id of the process. */
+static int thread_exec(void) {
+  pthread_t thread;
+  pair();
+  if (pthread_create(&thread, NULL, becomes_leaf, NULL)) return 1;
+  pthread_join(thread, NULL);
+  return 9;
+}
+
+static void *late_thread(void *nothing) {
+  while (usleep(50000)) continue;
+  pair();
+  return nothing;
+}
+
+/* The process outlives its first thread. */
+static int first_thread_leaves(void) {
+  pthread_t thread;
+  pair();
+  if (pthread_create(&thread, NULL, late_thread, NULL)) return 1;
+  pthread_exit(NULL);
+}
+
 static int keeps_errno(void) {
   errno = 77;
   for (int i = 0; i < 5000; i++) pair(); /* several chunks */
@@ -204,6 +233,8 @@ static const struct {
     {"_exit", leaves},
     {"short_threads", short_threads},
     {"many_threads", many_threads},
+    {"thread_exec", thread_exec},
+    {"first_thread_leaves", first_thread_leaves},
     {"errno", keeps_errno},
     {"realloc", reallocs},
     {"many_forks", many_forks},
