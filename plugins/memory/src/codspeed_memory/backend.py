@@ -24,9 +24,11 @@ class Backend(Protocol):
 
     Attributes:
         name: Part of the measurement-model id.
+        takes_stacks: Whether it can sample who allocates.
     """
 
     name: str
+    takes_stacks: bool
 
     def target_launch(self, target: Launch) -> Launch:
         """Return how a harness starts one target, which alone is to be recorded."""
@@ -59,12 +61,13 @@ class Backend(Protocol):
         """
 
 
-def chosen(name: str, *, mappings: bool) -> Backend:
+def chosen(name: str, *, mappings: bool, stack_interval: int = 0) -> Backend:
     """Return a backend by its option value.
 
     Args:
         name: "auto", "shim" or "ebpf".
         mappings: Record anonymous mappings too: arenas of interpreters.
+        stack_interval: Bytes of allocations from one stack to the next; 0: no stacks.
 
     Raises:
         UnsupportedError: For "ebpf".
@@ -72,4 +75,4 @@ def chosen(name: str, *, mappings: bool) -> Backend:
     if name == "ebpf":
         problem = "the eBPF backend of memory mode is not built yet"
         raise UnsupportedError(problem, hint="use --memory-backend shim; it needs no rights")
-    return ShimBackend(mappings=mappings)
+    return ShimBackend(mappings=mappings, stack_interval=stack_interval)

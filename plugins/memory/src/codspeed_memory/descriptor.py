@@ -24,6 +24,7 @@ class MemoryOptions:
         memory_backend: What sees the allocations; "auto": the preloaded shim.
         python_allocator: "auto": malloc under native, left alone under compat.
         allow_dropped: Accept a run of which events were lost.
+        memory_stacks: Sample who allocates, for `codspeed flame`.
     """
 
     memory_backend: str = option(
@@ -43,6 +44,12 @@ class MemoryOptions:
         False,  # noqa: FBT003 - the default of a flag
         style=OptionStyle.FLAG,
         help="Accept memory results of which allocation events were lost",
+    )
+    memory_stacks: bool = option(
+        False,  # noqa: FBT003 - the default of a flag
+        style=OptionStyle.FLAG,
+        env="CODSPEED_MEMORY_STACKS",
+        help="Sample call stacks of allocations, for flame graphs of memory",
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 MAGIC: Final = 0x474E524D
-VERSION: Final = 1
+VERSION: Final = 2
 COUNTER_CLOCK: Final = 1
 MAPPINGS: Final = 2
 
@@ -31,9 +31,11 @@ _DESCRIPTION_BYTES: Final = 64  # struct ring_chunk
 CHUNKS: Final = 2048
 CHUNK_BYTES: Final = 32 * 1024
 
-_HEADER: Final = struct.Struct("<8IQ")
+_HEADER: Final = struct.Struct("<8I2Q")
 # Offsets in struct ring_header.
 ENABLED: Final = 8
+STACK_INTERVAL: Final = 40
+STACKS: Final = 48
 DROPPED: Final = 72
 WAITS: Final = 80
 STOP: Final = 88 + 7 * 4
@@ -47,7 +49,12 @@ class Ring:
     """A ring that nobody uses yet; leaving its context unmaps and closes it."""
 
     def __init__(
-        self, *, flags: int = 0, chunks: int = CHUNKS, chunk_bytes: int = CHUNK_BYTES
+        self,
+        *,
+        flags: int = 0,
+        chunks: int = CHUNKS,
+        chunk_bytes: int = CHUNK_BYTES,
+        stack_interval: int = 0,
     ) -> None:
         """Make the memory.
 
@@ -55,6 +62,7 @@ class Ring:
             flags: COUNTER_CLOCK and MAPPINGS.
             chunks: How many threads can record at once.
             chunk_bytes: Size of each.
+            stack_interval: Bytes of allocations from one stack to the next; 0: no stacks.
 
         Raises:
             ToolError: If there is no memory.
@@ -71,7 +79,7 @@ class Ring:
             problem = f"no memory for the ring of allocation events: {failure.strerror}"
             raise ToolError(problem, hint=f"it takes up to {size >> 20} MB") from failure
         header = (MAGIC, VERSION, 0, flags, chunk_bytes, chunks, table, data, _pid_namespace())
-        _HEADER.pack_into(self._map, 0, *header)
+        _HEADER.pack_into(self._map, 0, *header, stack_interval)
 
     @property
     def path(self) -> str:
@@ -96,6 +104,10 @@ class Ring:
     def set_word(self, offset: int, value: int) -> None:
         """Store a 32-bit word in one piece: other processes read it at any time."""
         ctypes.c_uint32.from_buffer(self._map, offset).value = value
+
+    def set_long_word(self, offset: int, value: int) -> None:
+        """Store a 64-bit word in one piece."""
+        ctypes.c_uint64.from_buffer(self._map, offset).value = value
 
     def __enter__(self) -> Self:
         """Return self."""

@@ -32,6 +32,9 @@ struct thread {
   uint32_t tid;
   volatile uint32_t busy;
   uint32_t quiet; /* inside a function that is itself recorded */
+  int64_t bytes_left; /* until the next stack is taken */
+  uint64_t interval;  /* what that was drawn for */
+  uint64_t random;
 };
 
 /* Initial-exec: at a fixed offset from the thread pointer, so it is there without a call. */
@@ -39,6 +42,7 @@ static __thread struct thread self __attribute__((tls_model("initial-exec")));
 
 struct process {
   _Atomic uint32_t owner; /* our process id; 0 in a child that has not noticed yet */
+  _Atomic uint64_t code;  /* what was mapped when our code was noted; see stack.h */
 };
 static struct process no_process;
 static struct process *process = &no_process;
@@ -141,6 +145,8 @@ static inline void fill(struct ring_record *record, uint32_t kind, uint64_t addr
 static void drop(void) { atomic_fetch_add(&ring->dropped, 1); }
 
 static void process_identify(void);
+static void stack_restart(struct thread *thread, uint64_t seed);
+static void stack_take(struct thread *thread, uint64_t address, uint64_t size);
 
 static uint32_t process_id(void) {
   uint32_t owner = atomic_load_explicit(&process->owner, memory_order_relaxed);
@@ -174,16 +180,22 @@ static __attribute__((noinline, cold)) int thread_renew(struct thread *thread, u
   int is_ours = thread->chunk && thread->owner == owner; /* else it is the parent's */
   if (is_ours) chunk_finished(thread->chunk);
   if (thread->owner != owner || !thread->tid) thread->tid = raw_tid();
+  int is_start = thread->owner != owner || thread->window != window;
   thread->owner = owner;
   thread->window = window;
   thread->count = 0;
   thread->next = thread->end = NULL;
   thread->chunk = chunk_take(owner, thread->tid, window, &thread->next);
   if (!thread->chunk) return 0;
+  if (is_start) stack_restart(thread, thread->chunk->order);
   thread->end = thread->next + ring->chunk_bytes / sizeof *thread->next;
   /* Keys below 32 live in the thread's descriptor: setting ours allocates nothing. */
   if (has_exit_key) pthread_setspecific(exit_key, thread);
   return 1;
+}
+
+static inline int takes_memory(uint32_t kind) {
+  return kind <= KIND_MMAP && kind != KIND_FREE;
 }
 
 static inline void record(uint32_t window, uint32_t kind, uint64_t address, uint64_t size,
@@ -201,6 +213,10 @@ static inline void record(uint32_t window, uint32_t kind, uint64_t address, uint
       !thread_renew(thread, window)) {
     drop();
   } else {
+    /* Before the event itself: what is read in this order knows at once where the block is from. */
+    if (UNLIKELY(ring->stack_interval) && takes_memory(kind) &&
+        (thread->bytes_left -= (int64_t)size) <= 0)
+      stack_take(thread, address, size);
     fill(thread->next++, kind, address, size, aux);
     atomic_store_explicit(&thread->chunk->count, ++thread->count, memory_order_release);
   }
