@@ -6,6 +6,7 @@ import functools
 import io
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,16 @@ import pytest
 
 from codspeed.model import Launch
 from codspeed.testing.parts import make_part
-from codspeed_memory import raw
+from codspeed_memory import raw, stacks
 from codspeed_memory.clock import Clock
 from codspeed_memory.shim import ShimBackend
-from codspeed_memory.usage import Usage
+from codspeed_memory.summary import Measured
+from codspeed_memory.usage import Fate, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from codspeed.model import CallTree
 
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -40,6 +44,7 @@ class Recorded:
     clock: Clock
     artifact: bytes
     start_ns: int
+    trees: Mapping[str, CallTree] = attrs.field(factory=dict)  # by view; of stacks
 
     @functools.cached_property
     def events(self) -> tuple[raw.Event, ...]:
@@ -82,9 +87,9 @@ def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
     """Return a function that runs a command with recording on from before its first instruction."""
 
     def run(
-        *command: str | Path, env: Mapping[str, str] | None = None, **options: bool
+        *command: str | Path, env: Mapping[str, str] | None = None, **options: int
     ) -> Recorded:
-        backend = ShimBackend(**options)
+        backend, since_ns = ShimBackend(**options), time.time_ns()  # type: ignore[arg-type]  # flags too
         argv = tuple(map(str, command))
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
         part = make_part(tmp_path / "profile", argv, launch=Launch(argv, env=environment))
@@ -102,7 +107,10 @@ def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
             recording.file.seek(0)
             data = recording.file.read()
             artifact = io.BytesIO()
-            usage = recording.analysed({1: start}, artifact)[1]
+            fates: dict[int, dict[int, Fate]] = {}
+            usage = recording.analysed({1: start}, artifact, fates)[1]
+            windows = {1: Measured("x", start, start, usage)}
+            made = stacks.trees(recording, windows, fates, since_ns=since_ns)
             return Recorded(
                 done.returncode,
                 done.stdout + done.stderr,
@@ -114,6 +122,7 @@ def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
                 recording.clock,
                 artifact.getvalue(),
                 start,
+                {view: each.trees["x"] for view, each in made.items() if "x" in each.trees},
             )
 
     return run
