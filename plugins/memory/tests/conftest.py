@@ -7,13 +7,14 @@ import io
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
-from codspeed.model import Launch
+from codspeed.model import CallTree, Launch
 from codspeed.testing.parts import make_part
 from codspeed_memory import raw, stacks
 from codspeed_memory.clock import Clock
@@ -22,9 +23,7 @@ from codspeed_memory.summary import Measured
 from codspeed_memory.usage import Fate, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from codspeed.model import CallTree
+    from collections.abc import Callable
 
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -86,9 +85,7 @@ def program(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Callable
 def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
     """Return a function that runs a command with recording on from before its first instruction."""
 
-    def run(
-        *command: str | Path, env: Mapping[str, str] | None = None, **options: int
-    ) -> Recorded:
+    def run(*command: str | Path, env: Mapping[str, str] | None = None, **options: int) -> Recorded:
         backend, since_ns = ShimBackend(**options), time.time_ns()  # type: ignore[arg-type]  # flags too
         argv = tuple(map(str, command))
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}

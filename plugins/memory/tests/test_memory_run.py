@@ -17,8 +17,11 @@ import pytest
 
 from codspeed import wire
 from codspeed.testing.fifo import fifo_lock
+from codspeed.testing.parts import make_part
 from codspeed_memory import artifact
+from codspeed_memory.executor import MemoryExecutor
 from codspeed_memory.raw import Kind
+from codspeed_native import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +48,11 @@ class Run:
             benchmark["name"]: {m["name"]: m["value"] for m in benchmark["metrics"]}
             for benchmark in part["benchmarks"]
         }
+
+    def uris(self) -> list[str]:
+        (path,) = self._bundles.glob("*/results.json")
+        (part,) = json.loads(path.read_text())["parts"]
+        return [benchmark["uri"] for benchmark in part["benchmarks"]]
 
     def notes(self) -> list[str]:
         (path,) = self._bundles.glob("*/results.json")
@@ -228,6 +236,22 @@ def _await_child(parent: int, name: str) -> int:
     pytest.fail(f"no {name} in time")
 
 
+def test_exec_tells_who_allocates_and_who_leaks(
+    codspeed: Callable[..., Run], program: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = codspeed("exec", "--memory-stacks", "--name", "x", "--", program("sites"), "split")
+
+    assert run.status == 0, run.said
+    part, executor = make_part(run.folder), MemoryExecutor()
+    tree = executor.profile(part, "exec_harness::x")
+    assert tree is not None
+    total = {row.frame.function: row.total_cost for row in fold.table(tree)}
+    assert tree.unit == "bytes"
+    assert fold.cost(tree) == pytest.approx(run.results()["x"]["total_allocated"], abs=9)
+    assert 100 * total["large"] / total["split"] == pytest.approx(70, abs=5)
+    assert executor.profiles(part, "exec_harness::x").keys() == {"allocated", "peak", "leaked"}
+
+
 _SUITE = """
 import ctypes
 libc = ctypes.CDLL(None)
@@ -239,6 +263,26 @@ def test_leaks(benchmark):
 
 def test_frees(benchmark):
     benchmark(lambda: libc.free(libc.malloc(654_321)))
+"""
+
+
+_LEAKY_SUITE = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+
+def leaks():
+    for _ in range(100):
+        libc.malloc(10_000)
+
+def keeps_nothing():
+    return len([bytes(10_000) for _ in range(100)])
+
+def test_both(benchmark):
+    @benchmark
+    def _():
+        leaks()
+        keeps_nothing()
 """
 
 
@@ -267,3 +311,31 @@ def test_pytest_codspeed_gives_figures_per_benchmark(
     assert figures["test_leaks"]["leaked"] >= 123_456
     assert figures["test_frees"]["leaked"] < 123_456
     assert figures["test_frees"]["peak_memory"] >= 654_321
+
+
+@pytest.mark.tool
+def test_pytest_codspeed_tells_which_function_leaks(
+    codspeed: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Only what is below the benchmark is shown, by the names of Python's functions."""
+    python = _python_with_client()
+    version = subprocess.run(
+        [python, "-c", "import sys; print(sys.version_info >= (3, 12))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if version.stdout != "True\n":
+        pytest.skip("Python names its functions from 3.12 on")
+    (tmp_path / "test_suite.py").write_text(_LEAKY_SUITE)
+    command = (python, "-m", "pytest", "--codspeed", "test_suite.py")
+    run = codspeed("run", "--memory-stacks", "--", *command)
+
+    assert run.status == 0, run.said
+    (uri,) = run.uris()
+    tree = MemoryExecutor().profiles(make_part(run.folder), uri)["leaked"]
+    roots = {stack[0].function for stack in tree.stacks}
+    total = {row.frame.function: row.total_cost for row in fold.table(tree)}
+    assert roots == {"__codspeed_root_frame__"}
+    assert total["leaks"] >= 0.99 * fold.cost(tree)
+    assert "keeps_nothing" not in total

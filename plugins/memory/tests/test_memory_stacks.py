@@ -218,11 +218,11 @@ def test_windows_of_one_benchmark_are_added_up_and_the_highest_peak_counts() -> 
         for number in windows
     }
 
-    assert stacks._by_uri(found, windows, "leaked")["a"] == {
-        **{"chain 1": 10, "chain 2": 10},
-        "same": 2,
-    }
-    assert stacks._by_uri(found, windows, "peak")["a"] == {"chain 2": 10, "same": 1}
+    leaked: Any = stacks._by_uri(found, windows, "leaked")
+    at_peak: Any = stacks._by_uri(found, windows, "peak")
+
+    assert leaked["a"] == {"chain 1": 10, "chain 2": 10, "same": 2}
+    assert at_peak["a"] == {"chain 2": 10, "same": 1}
     assert stacks._by_uri(found, windows, "allocated").keys() == {"a", "b"}
 
 

@@ -57,11 +57,13 @@ def test_python_and_c_agree_on_the_layout(compiler: str, tmp_path: Path) -> None
     assert [int(word) for word in done.stdout.split()] == expected
 
 
-@pytest.mark.parametrize("stack_interval", [0, 0, 0, 0, 16_384, 16_384])
+@pytest.mark.parametrize("stack_interval", [0, 16_384])
+@pytest.mark.parametrize("turn", range(3))
 def test_a_small_ring_makes_threads_wait_and_loses_nothing(
     record: Callable[..., Any],
     program: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
+    turn: int,
     stack_interval: int,
 ) -> None:
     monkeypatch.setattr(ring.Ring.__init__, "__kwdefaults__", _small(chunks=12, chunk_bytes=4096))

@@ -55,7 +55,7 @@ _MIN_CLIENTS: Final = {
 _COMPILERS: Final = ("cc", "gcc", "clang")
 # Bytes from one stack to the next at the start of a window: 10 MB give about 550 stacks, which tell
 # a share of 70 % to 3 points; 1 GB gives 8,700. benchmarks/memory_shim.py says what one costs.
-_STACK_INTERVAL: Final = 16 * 1024
+STACK_INTERVAL: Final = 16 * 1024
 
 
 class MemoryExecutor(ExecutorDefaults):
@@ -98,13 +98,16 @@ class MemoryExecutor(ExecutorDefaults):
             self._backends[part.index] = chosen(
                 self._options.memory_backend,
                 mappings=python_target.wants_mappings(self._allocator(part), part.compat),
-                stack_interval=_STACK_INTERVAL if self._options.memory_stacks else 0,
+                stack_interval=STACK_INTERVAL if self._options.memory_stacks else 0,
             )
         return self._backends[part.index]
 
+    def _takes_stacks(self, part: RunPart) -> bool:
+        return self._options.memory_stacks and self._backend(part).takes_stacks
+
     def _python_variables(self, part: RunPart) -> dict[str, str]:
-        takes_stacks = self._options.memory_stacks and self._backend(part).takes_stacks
-        return python_target.variables(self._allocator(part), names_frames=takes_stacks)
+        names_frames = self._takes_stacks(part)
+        return python_target.variables(self._allocator(part), names_frames=names_frames)
 
     def _allocator(self, part: RunPart) -> str:
         return python_target.allocator(self._options.python_allocator, part.compat)
@@ -169,7 +172,7 @@ class MemoryExecutor(ExecutorDefaults):
             waits=recording.waits,
         )
         summary.save(done, part.folder)
-        if self._options.memory_stacks and backend.takes_stacks:
+        if self._takes_stacks(part):
             made = _stacks().trees(recording, measured, fates, since_ns=since_ns)
             _stacks().save(made, part.folder)
         if recording.dropped and not self._options.allow_dropped:
@@ -197,10 +200,10 @@ class MemoryExecutor(ExecutorDefaults):
     def _notes(self, part: RunPart) -> tuple[str, ...]:
         done = summary.load(part.folder)
         gaps = () if done is None else (gap for window in done.windows for gap in window.gaps)
-        backend = self._backend(part)
-        is_without = self._options.memory_stacks and not backend.takes_stacks
-        without = (f"no call sites: the {backend.name} backend takes no stacks",)
-        return (*dict.fromkeys(gaps), *(without if is_without else ()))
+        if self._options.memory_stacks and not self._takes_stacks(part):
+            name = self._backend(part).name
+            gaps = (*gaps, f"no call sites: the {name} backend takes no stacks")
+        return tuple(dict.fromkeys(gaps))
 
     # --- After the run ---
 
@@ -208,7 +211,7 @@ class MemoryExecutor(ExecutorDefaults):
         """Name what decides which allocations there are to see."""
         backend = self._options.memory_backend.replace("auto", "shim")
         # What makes stacks useful lets CPython allocate a little more.
-        extra = "/stacks" if self._options.memory_stacks else ""
+        extra = "/stacks" if self._takes_stacks(part) else ""
         return f"memory/1/{backend}/{part.compat.value}/{self._allocator(part)}{extra}"
 
     def comparability(self) -> Comparability:
@@ -237,6 +240,13 @@ class MemoryExecutor(ExecutorDefaults):
         """
         tree: CallTree | None = _stacks().read(part.folder, uri)
         return tree
+
+    def profiles(self, part: RunPart, uri: str) -> Mapping[str, CallTree]:
+        """Return who allocated, who held the peak, and who leaked. Raises as `profile` does."""
+        trees: dict[str, CallTree | None] = {
+            view: _stacks().read(part.folder, uri, view) for view in _stacks().VIEWS
+        }
+        return {view: tree for view, tree in trees.items() if tree is not None}
 
 
 class _Windows(Hooks):
