@@ -173,27 +173,37 @@ static void note_changed_code(uint32_t window) {
       : "x9", "x10", "memory")
 #endif
 
+/* Of "START-END ...", piece by piece: the two bounds of a line. */
+struct bounds {
+  uint64_t values[2];
+  int side; /* of the value that is read; 2: the rest of the line */
+};
+
+/* Take one more letter; 1 when both bounds of a line are known. */
+static int bounds_read(struct bounds *bounds, char letter) {
+  if (letter == '\n') {
+    *bounds = (struct bounds){{0, 0}, 0};
+  } else if (bounds->side < 2) {
+    if (letter == '-' || letter == ' ') return ++bounds->side == 2;
+    uint64_t digit = (uint64_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
+    bounds->values[bounds->side] = bounds->values[bounds->side] << 4 | digit;
+  }
+  return 0;
+}
+
 /* Where the mapping ends that `address` is in; `address` itself if nobody tells. */
 static uint64_t mapping_end(uint64_t address) {
   char text[256];
-  uint64_t bounds[2] = {0, 0}, found = address;
-  int side = 0; /* of the bounds that are read; 2: the rest of the line */
-  long fd = open_to_read("/proc/self/maps"), got;
+  struct bounds bounds = {{0, 0}, 0};
+  uint64_t found = address;
+  long fd = open_to_read("/proc/self/maps"), got = 1;
   if (fd < 0) return address;
-  while (found == address && (got = raw_call(SYS_read, fd, (long)text, sizeof text, 0, 0, 0)) > 0) {
-    for (long i = 0; i < got; i++) {
-      char letter = text[i];
-      if (letter == '\n') {
-        side = 0;
-        bounds[0] = bounds[1] = 0;
-      } else if (side == 2) {
-        continue;
-      } else if (letter == '-' || letter == ' ') {
-        if (++side == 2 && bounds[0] <= address && address < bounds[1]) found = bounds[1];
-      } else {
-        bounds[side] = bounds[side] * 16 + (uint64_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
-      }
-    }
+  while (found == address && got > 0) {
+    got = raw_call(SYS_read, fd, (long)text, sizeof text, 0, 0, 0);
+    for (long i = 0; i < got; i++)
+      if (bounds_read(&bounds, text[i]) && bounds.values[0] <= address &&
+          address < bounds.values[1])
+        found = bounds.values[1];
   }
   raw_call(SYS_close, fd, 0, 0, 0, 0, 0);
   return found;
