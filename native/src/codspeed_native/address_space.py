@@ -192,6 +192,8 @@ class AddressSpaces:
 
     def _map(self, pid: int, new: Mapping) -> None:
         space = self.space(pid)
+        if space.find(new.start) == new:
+            return  # what was found out about the space stays
         if space.contradicts(new):
             space = self._spaces[pid] = space.copy(pid)
         space.put(new)

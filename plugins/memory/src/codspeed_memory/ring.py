@@ -30,6 +30,8 @@ _DESCRIPTION_BYTES: Final = 64  # struct ring_chunk
 # 2048 threads may record at once. Only pages that were used exist, the lowest chunks first.
 CHUNKS: Final = 2048
 CHUNK_BYTES: Final = 32 * 1024
+# A stack is cut where its chunk ends; those of pytest have up to 50 KB.
+STACK_CHUNK_BYTES: Final = 64 * 1024
 
 _HEADER: Final = struct.Struct("<8I2Q")
 # Offsets in struct ring_header.

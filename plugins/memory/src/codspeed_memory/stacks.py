@@ -7,6 +7,7 @@ exact figure of its window. That figure is known, so the tree is scaled to it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
@@ -107,10 +108,13 @@ def trees(
     """
     found = chains(recording, fates)
     symbolizer = Symbolizer(jit_names=lambda pid: jit_names.read(pid, since_ns=since_ns))
+    named = functools.cache(lambda chain: _without_shim(symbolizer.stack(chain)))
     made = {}
     for view in VIEWS:
-        costs = _by_uri(found, windows, view)
-        stacks = {uri: _stacks(symbolizer, of_uri) for uri, of_uri in costs.items()}
+        stacks = {
+            uri: [(named(chain), chain.end, bytes_) for chain, bytes_ in costs.items()]
+            for uri, costs in _by_uri(found, windows, view).items()
+        }
         made[view] = Profiles(
             {uri: _tree(stacks[uri], _exact(windows, uri, view)) for uri in stacks},
             inside=sum(len(each) for each in stacks.values()),
@@ -138,15 +142,6 @@ def _by_uri(
         for chain, bytes_ in found[number][view].items():
             of_uri[chain] = of_uri.get(chain, 0) + bytes_
     return costs
-
-
-def _stacks(
-    symbolizer: Symbolizer, costs: Mapping[Chain, float]
-) -> list[tuple[tuple[Frame, ...], End, float]]:
-    return [
-        (_without_shim(symbolizer.stack(chain)), chain.end, bytes_)
-        for chain, bytes_ in costs.items()
-    ]
 
 
 def _without_shim(stack: tuple[Frame, ...]) -> tuple[Frame, ...]:
