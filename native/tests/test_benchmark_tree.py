@@ -22,3 +22,10 @@ def test_stacks_are_cut_at_the_root_frame_and_what_is_not_whole_is_kept_apart() 
         ("[harness]",): 1,
         ("[truncated]", "leaf"): 4,
     }
+
+
+def test_without_a_root_frame_stacks_stay_as_they_are() -> None:
+    main, leaf = Frame("main"), Frame("leaf")
+    tree = benchmark_tree("bytes", [((main, leaf), End.ROOT, 3), ((main, leaf), End.ROOT, 4)])
+
+    assert (tree.unit, tree.stacks) == ("bytes", {(main, leaf): 7})

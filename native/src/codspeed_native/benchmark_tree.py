@@ -19,22 +19,32 @@ if TYPE_CHECKING:
 
 # A function of pytest-codspeed and others that calls the benchmark and does nothing else.
 _ROOT_MARK: Final = "__codspeed_root_frame__"
+_ROOT: Final = Frame(_ROOT_MARK, kind="harness")
 _TRUNCATED: Final = Frame("[truncated]", kind="harness")
 _HARNESS: Final = Frame("[harness]", kind="harness")
 
 
 def benchmark_tree(unit: str, stacks: Iterable[tuple[Stack, End, float]]) -> CallTree:
-    """Add up stacks with their costs, cut at the root frame; what is not whole stands apart."""
-    whole: list[tuple[Stack, float]] = []
-    cut: list[tuple[Stack, float]] = []
-    for stack, end, cost in stacks:
-        is_whole = end is End.ROOT or any(map(_is_root, stack))
-        (whole if is_whole else cut).append((stack, cost))
-    root = Frame(_ROOT_MARK, kind="harness")
-    tree = fold.rooted(fold.call_tree(unit, whole), _is_root, root=root, outside=_HARNESS)
-    under = fold.call_tree(unit, (((_TRUNCATED, *stack), cost) for stack, cost in cut))
-    return fold.merge([tree, under]) or tree
+    """Add up stacks with their costs, cut at the root frame; what is not whole stands apart.
+
+    Without any root frame, whole stacks stay as they are.
+    """
+    every = [(stack, _root_place(stack), end, cost) for stack, end, cost in stacks]
+    is_cut = any(place is not None for _, place, _, _ in every)
+
+    def shown(stack: Stack, place: int | None, end: End) -> Stack:
+        if place is not None:
+            return (_ROOT, *stack[place + 1 :])
+        if end is not End.ROOT:
+            return (_TRUNCATED, *stack)
+        return (_HARNESS,) if is_cut else stack
+
+    costs = ((shown(stack, place, end), cost) for stack, place, end, cost in every)
+    return fold.call_tree(unit, costs)
 
 
-def _is_root(frame: Frame) -> bool:
-    return _ROOT_MARK in frame.function
+def _root_place(stack: Stack) -> int | None:
+    for index, frame in enumerate(stack):
+        if _ROOT_MARK in frame.function:
+            return index
+    return None
