@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from codspeed_memory import shim, stacks
+from codspeed_memory import raw, shim, stacks
 from codspeed_memory.clock import Clock
 from codspeed_memory.raw import Kind
 from codspeed_memory.recording import Recording
@@ -134,6 +134,23 @@ def test_planted_shares_are_found(
     assert shares(tree)["small"] == pytest.approx(30, abs=5)
     assert {stack[-2:] for stack in names(tree)} == {("split", "large"), ("split", "small")}
     assert {stack[0] for stack in names(tree)} == {"_start"}
+
+
+@pytest.mark.process
+def test_of_a_deep_stack_only_what_is_new_is_recorded(
+    record: Callable[..., Any], program: Callable[..., Path]
+) -> None:
+    recorded = record(program("sites"), "deep", stack_interval=INTERVAL)
+    taken = [
+        raw.stack(recorded.data, place)
+        for place in raw.alone(recorded.data)
+        if place.kind is Kind.STACK
+    ]
+
+    assert len(taken[0].stack) > 40_000
+    assert sum(len(each.stack) for each in taken[1:]) < 4000 * len(taken)
+    assert {stack.count("deep") for stack in names(recorded.trees["allocated"])} == {200}
+    assert {stack[0] for stack in names(recorded.trees["allocated"])} == {"_start"}
 
 
 @pytest.mark.process

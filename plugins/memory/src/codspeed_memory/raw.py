@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BLOCK: Final = struct.Struct("<4IQ2I")  # pid, tid, count, window, order, flags, unused
 RECORD: Final = struct.Struct("<4Q")  # stamp, address, kind and size, aux
-_STACK: Final = struct.Struct("<3Q")  # size, interval, mask: struct ring_stack
+_STACK: Final = struct.Struct("<4Q")  # size, interval, same, mask: struct ring_stack
 
 
 class Kind(enum.IntEnum):
@@ -90,9 +90,11 @@ class Stack(NamedTuple):
         interval: Bytes from one stack to the next when it was taken, in the mean.
         mask: Which registers: sample_regs_user of perf_event_open(2).
         stack: Bytes from the stack pointer upwards.
+        same: How many more there are, as the last stack of the thread has them.
     """
 
     pid: int
+    tid: int
     window: int
     order: int
     size: int
@@ -100,6 +102,7 @@ class Stack(NamedTuple):
     mask: int
     registers: tuple[int, ...]
     stack: bytes
+    same: int
 
 
 class Block(NamedTuple):
@@ -150,7 +153,7 @@ def alone(data: bytes) -> list[Alone]:
             stamp, _, kind_size, _ = RECORD.unpack_from(data, block.at)
             if kind_size & 0xFF in _ALONE:
                 found.append(Alone(stamp, Kind(kind_size & 0xFF), block))
-    return sorted(found, key=lambda each: each.stamp)
+    return sorted(found, key=lambda each: (each.stamp, each.block.order))
 
 
 def notes(data: bytes) -> list[Note]:
@@ -171,10 +174,12 @@ def stack(data: bytes, place: Alone) -> Stack:
     block = place.block
     _stamp, _address, kind_size, order = RECORD.unpack_from(data, block.at)
     start = block.at + RECORD.size
-    size, interval, mask = _STACK.unpack_from(data, start)
+    size, interval, same, mask = _STACK.unpack_from(data, start)
     registers = struct.unpack_from(f"<{mask.bit_count()}Q", data, start + _STACK.size)
     copied = data[start + _STACK.size + 8 * len(registers) : start + (kind_size >> 8)]
-    return Stack(block.pid, block.window, order, size, interval, mask, registers, copied)
+    return Stack(
+        block.pid, block.tid, block.window, order, size, interval, mask, registers, copied, same
+    )
 
 
 def merged(data: bytes, clock: Clock) -> list[Event]:

@@ -74,7 +74,9 @@ class ShimBackend:
             self._ring = stack.enter_context(
                 ring.Ring(
                     flags=self._flags,
-                    chunk_bytes=ring.STACK_CHUNK_BYTES if self._stack_interval else ring.CHUNK_BYTES,
+                    chunk_bytes=ring.STACK_CHUNK_BYTES
+                    if self._stack_interval
+                    else ring.CHUNK_BYTES,
                     stack_interval=self._stack_interval,
                 )
             )

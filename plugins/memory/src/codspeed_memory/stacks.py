@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codspeed.model import CallTree, Frame
+    from codspeed_memory.raw import Stack
     from codspeed_memory.recording import Recording
     from codspeed_memory.summary import Measured
     from codspeed_memory.usage import Fate
@@ -53,19 +54,12 @@ def chains(
     found: dict[int, dict[str, _Costs]] = defaultdict(
         lambda: {view: defaultdict(float) for view in VIEWS}
     )
-    spaces = AddressSpaces()
-    unwinders: dict[int, Unwinder] = {}
+    walker = _Walker()
     for each in recording.stacks():
         if isinstance(each, Note):
-            _note(spaces, each)
+            walker.note(each)
             continue
-        unwinder = unwinders.get(each.mask)
-        if unwinder is None:
-            architecture = AARCH64 if each.mask.bit_length() > 32 else X86_64
-            unwinder = unwinders[each.mask] = Unwinder(spaces, architecture, each.mask)
-        space = spaces.space(each.pid)
-        chain = Chain(space, *unwinder.walk(space, each.registers, memoryview(each.stack)))
-        bytes_ = weight(each.size, each.interval)
+        chain, bytes_ = walker.chain(each), weight(each.size, each.interval)
         fate = fates.get(each.window, {}).get(each.order)
         found[each.window]["allocated"][chain] += bytes_
         if fate is not None and fate.at_peak:
@@ -75,11 +69,45 @@ def chains(
     return found
 
 
-def _note(spaces: AddressSpaces, note: Note) -> None:
-    if note.kind is Kind.ATTACH:  # another program, whatever this process was before
-        spaces.feed(Comm(note.stamp, note.pid, note.pid, note.text, is_exec=True))
-    else:
-        spaces.take(note.pid, note.text)
+class _Walker:
+    """Follows stacks, given in order of time and among them the notes about code."""
+
+    def __init__(self) -> None:
+        self._spaces = AddressSpaces()
+        self._unwinders: dict[int, tuple[Unwinder, int]] = {}  # by mask; and the stack pointer
+        self._last: dict[tuple[int, int], tuple[int, bytes]] = {}  # by thread; likewise
+
+    def note(self, note: Note) -> None:
+        """Learn where code is."""
+        if note.kind is Kind.ATTACH:  # another program, whatever this process was before
+            self._spaces.feed(Comm(note.stamp, note.pid, note.pid, note.text, is_exec=True))
+        else:
+            self._spaces.take(note.pid, note.text)
+
+    def chain(self, each: Stack) -> Chain:
+        """Return the chain of a stack."""
+        unwinder, pointer_at = self._unwinder(each.mask)
+        stack = self._whole(each, each.registers[pointer_at])
+        space = self._spaces.space(each.pid)
+        return Chain(space, *unwinder.walk(space, each.registers, memoryview(stack)))
+
+    def _unwinder(self, mask: int) -> tuple[Unwinder, int]:
+        if mask not in self._unwinders:
+            architecture = AARCH64 if mask.bit_length() > 32 else X86_64
+            unwinder = Unwinder(self._spaces, architecture, mask)
+            pointer_at = architecture.positions(mask)[architecture.stack_pointer]
+            self._unwinders[mask] = unwinder, pointer_at
+        return self._unwinders[mask]
+
+    def _whole(self, each: Stack, pointer: int) -> bytes:
+        """Return what was new in the copy of a stack, and what was as before."""
+        thread, stack = (each.pid, each.tid), each.stack
+        if each.same:
+            before, last = self._last.get(thread, (pointer, b""))
+            begin = pointer + len(stack) - before
+            stack += last[begin : begin + each.same]
+        self._last[thread] = pointer, stack
+        return stack
 
 
 def save(made: Mapping[str, Profiles], folder: Path) -> None:

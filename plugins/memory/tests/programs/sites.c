@@ -31,6 +31,15 @@ NOINLINE void split(void) {
   }
 }
 
+/* Frames of 200 bytes and more, 40 KB in all: what is above the last does not change. */
+NOINLINE void deep(int depth) {
+  char room[200];
+  used(memset(room, depth, sizeof room));
+  if (depth) deep(depth - 1);
+  else split();
+  used(room);
+}
+
 NOINLINE void *holds(void) { return used(malloc(3000)); }
 
 NOINLINE void *leaks(void) { return used(calloc(1, 1000)); }
@@ -88,6 +97,7 @@ int main(int argc, char **argv) {
   if (argc > 2 && !strcmp(argv[1], "library")) return in_library(argv[2]);
   if (argc < 2) return 2;
   if (!strcmp(argv[1], "split")) split();
+  else if (!strcmp(argv[1], "deep")) deep(199);
   else if (!strcmp(argv[1], "views")) return views();
   else if (!strcmp(argv[1], "child")) return in_child();
   else if (!strcmp(argv[1], "refused")) return refused();

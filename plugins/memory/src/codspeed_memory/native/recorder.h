@@ -35,6 +35,10 @@ struct thread {
   int64_t bytes_left; /* until the next stack is taken */
   uint64_t interval;  /* what that was drawn for */
   uint64_t random;
+  char *copies; /* room for the last stack, and for the next */
+  uint64_t last; /* where the last begins in it */
+  uint64_t last_pointer;
+  uint64_t last_length; /* 0: there is none */
 };
 
 /* Initial-exec: at a fixed offset from the thread pointer, so it is there without a call. */
@@ -147,6 +151,7 @@ static void drop(void) { atomic_fetch_add(&ring->dropped, 1); }
 static void process_identify(void);
 static void stack_restart(struct thread *thread, uint64_t seed);
 static void stack_take(struct thread *thread, uint64_t address, uint64_t size);
+static void stack_end(struct thread *thread);
 
 static uint32_t process_id(void) {
   uint32_t owner = atomic_load_explicit(&process->owner, memory_order_relaxed);
@@ -231,6 +236,7 @@ static void thread_ended(void *argument) {
   thread->chunk = NULL;
   thread->next = thread->end = NULL;
   thread->owner = 0;
+  stack_end(thread);
 }
 
 #endif

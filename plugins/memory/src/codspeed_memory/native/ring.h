@@ -61,6 +61,7 @@ struct ring_record {
 struct ring_stack {
   uint64_t size;     /* of the block */
   uint64_t interval; /* bytes from sample to sample, in the mean */
+  uint64_t same;     /* bytes above the copy that are what the thread's last stack had there */
   uint64_t mask;     /* which registers: sample_regs_user of perf_event_open(2) */
   uint64_t registers[];
 };

@@ -8,7 +8,8 @@
  * generator that begins anew in each window: a program that runs alike is sampled alike.
  *
  * Nothing here is followed or named: whoever reads the recording does. For him /proc/self/maps is
- * noted, whenever what can be executed has changed.
+ * noted, whenever what can be executed has changed. Of a stack only that part is recorded that is
+ * not as it was in the last one of the thread: far from the leaf, little changes.
  */
 #ifndef CODSPEED_MEMORY_STACK_H
 #define CODSPEED_MEMORY_STACK_H
@@ -22,6 +23,7 @@
 #define STREAM 0x6d656d6f7279ull /* any number: which of the generator's streams are ours */
 #define PIECE 4096 /* the smallest page: memory ends between two of them */
 #define MOST_PIECES 17
+#define STACK_ROOM 65536u
 
 /* --- When --- */
 
@@ -52,6 +54,7 @@ static void stack_draw(struct thread *thread) {
 
 static void stack_restart(struct thread *thread, uint64_t seed) {
   if (!ring->stack_interval) return;
+  thread->last_length = 0;
   thread->random = seed ^ STREAM;
   stack_draw(thread);
 }
@@ -229,6 +232,50 @@ static uint64_t stack_copy(char *to, uint64_t from, uint64_t room) {
   return end - from;
 }
 
+/* How many bytes at the upper end of a stack are what the last one had there. */
+static uint64_t stack_same(const struct thread *thread, const char *copy, uint64_t pointer,
+                           uint64_t length) {
+  uint64_t end = pointer + length, last_end = thread->last_pointer + thread->last_length;
+  uint64_t low = pointer > thread->last_pointer ? pointer : thread->last_pointer;
+  if (!thread->last_length || end > last_end || end <= low) return 0;
+  const char *mine = copy + length;
+  const char *other = thread->copies + thread->last + (end - thread->last_pointer);
+  uint64_t same = 0;
+  while (low + same + 8 <= end &&
+         *(const uint64_t *)(mine - same - 8) == *(const uint64_t *)(other - same - 8))
+    same += 8;
+  return same;
+}
+
+/* Copy the stack to where the next one will be compared with it, and what is new of it to `to`;
+ * returns how many bytes that are. */
+static uint64_t stack_record(struct thread *thread, char *to, uint64_t room, uint64_t pointer,
+                             uint64_t *same) {
+  *same = 0;
+  if (!thread->copies) {
+    long address = raw_call(SYS_mmap, 0, 2 * STACK_ROOM, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address < 0 && address > -4096) return stack_copy(to, pointer, room);
+    thread->copies = (char *)address;
+  }
+  uint64_t next = thread->last ^ STACK_ROOM;
+  char *copy = thread->copies + next;
+  uint64_t length = stack_copy(copy, pointer, room < STACK_ROOM ? room : STACK_ROOM);
+  *same = stack_same(thread, copy, pointer, length);
+  for (uint64_t i = 0; i < length - *same; i++) to[i] = copy[i];
+  thread->last = next;
+  thread->last_pointer = pointer;
+  thread->last_length = length;
+  return length - *same;
+}
+
+static void stack_end(struct thread *thread) {
+  if (thread->copies)
+    raw_call(SYS_munmap, (long)thread->copies, 2 * STACK_ROOM, 0, 0, 0, 0);
+  thread->copies = NULL;
+  thread->last_length = 0;
+}
+
 /* By the thread itself, which is about to record the block. */
 static __attribute__((noinline, cold)) void stack_take(struct thread *thread, uint64_t address,
                                                        uint64_t size) {
@@ -241,12 +288,12 @@ static __attribute__((noinline, cold)) void stack_take(struct thread *thread, ui
     return;
   }
   struct ring_stack *stack = (struct ring_stack *)(records + 1);
-  *stack = (struct ring_stack){size, interval, STACK_MASK};
+  *stack = (struct ring_stack){size, interval, 0, STACK_MASK};
   CAPTURE(stack->registers);
   char *copy = (char *)(stack->registers + STACK_REGISTERS);
   uint64_t room = (uint64_t)((char *)records + ring->chunk_bytes - copy);
   uint64_t length = (uint64_t)(copy - (char *)stack);
-  length += stack_copy(copy, stack->registers[STACK_POINTER], room);
+  length += stack_record(thread, copy, room, stack->registers[STACK_POINTER], &stack->same);
   fill(records, KIND_STACK, address, length, chunk->order);
   uint64_t more = (length + sizeof *records - 1) / sizeof *records;
   atomic_store_explicit(&chunk->count, (uint32_t)(1 + more), memory_order_release);
