@@ -6,13 +6,14 @@ import math
 import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
-from codspeed_memory import raw, shim, stacks
+from codspeed_memory import raw, ring, shim, stacks
 from codspeed_memory.clock import Clock
 from codspeed_memory.raw import Kind
 from codspeed_memory.recording import Recording
@@ -167,6 +168,30 @@ def test_what_is_held_at_the_peak_and_what_is_leaked_have_trees_of_their_own(
     assert leaked["leaks"] == 100
     assert fold.cost(recorded.trees["peak"]) == pytest.approx(recorded.usage.peak, abs=9)
     assert fold.cost(recorded.trees["leaked"]) == pytest.approx(recorded.usage.leaked, abs=9)
+
+
+@pytest.mark.process
+def test_a_list_of_code_may_be_longer_than_a_chunk(
+    record: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of 1 KB, where a stack is cut."""
+    defaults = {**(ring.Ring.__init__.__kwdefaults__ or {}), "chunk_bytes": 1024}
+    monkeypatch.setattr(ring.Ring.__init__, "__kwdefaults__", defaults)
+    script = "import ctypes, decimal; [bytes(9000) for _ in range(100)]"
+    recorded = record(sys.executable, "-c", script, stack_interval=INTERVAL)
+    of_code = _code(recorded.data)
+    last = [set(note.text.splitlines()) for note in of_code[-2:]]
+    every = [line for note in of_code for line in note.text.splitlines()]
+
+    assert "[vsyscall]" not in of_code[-2].text, "the list ends with it"
+    assert not last[0] & last[1], "the second goes on where the first ends"
+    assert all(line.split()[1][2] == "x" for line in every)
+    for name in ("/libc.so", "/_ctypes", "/_decimal", "[vdso]"):
+        assert any(name in line for line in last[0] | last[1])
+
+
+def _code(data: bytes) -> list[raw.Note]:
+    return [raw.note(data, place) for place in raw.alone(data) if place.kind is Kind.CODE]
 
 
 @pytest.mark.process

@@ -55,7 +55,7 @@ class Ring:
         *,
         flags: int = 0,
         chunks: int = CHUNKS,
-        chunk_bytes: int = CHUNK_BYTES,
+        chunk_bytes: int | None = None,
         stack_interval: int = 0,
     ) -> None:
         """Make the memory.
@@ -63,12 +63,14 @@ class Ring:
         Args:
             flags: COUNTER_CLOCK and MAPPINGS.
             chunks: How many threads can record at once.
-            chunk_bytes: Size of each.
+            chunk_bytes: Size of each; as what is recorded needs it by default.
             stack_interval: Bytes of allocations from one stack to the next; 0: no stacks.
 
         Raises:
             ToolError: If there is no memory.
         """
+        if chunk_bytes is None:
+            chunk_bytes = STACK_CHUNK_BYTES if stack_interval else CHUNK_BYTES
         table = _PAGE
         data = table + -(-chunks * _DESCRIPTION_BYTES // _PAGE) * _PAGE
         size = data + chunks * chunk_bytes

@@ -72,13 +72,7 @@ class ShimBackend:
         """Make the ring and start the drainer; a harness gets no shim, only its targets do."""
         with contextlib.ExitStack() as stack:
             self._ring = stack.enter_context(
-                ring.Ring(
-                    flags=self._flags,
-                    chunk_bytes=ring.STACK_CHUNK_BYTES
-                    if self._stack_interval
-                    else ring.CHUNK_BYTES,
-                    stack_interval=self._stack_interval,
-                )
+                ring.Ring(flags=self._flags, stack_interval=self._stack_interval)
             )
             # No name: whatever happens to us, nothing is left behind.
             self._file = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
