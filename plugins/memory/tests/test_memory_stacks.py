@@ -217,10 +217,10 @@ def _python(version: str) -> Path:
 
 _SCRIPT = """
 def large():
-    return [bytes(7000) for _ in range(1000)]
+    return [bytes(7000) for _ in range(4000)]
 
 def small():
-    return [bytes(3000) for _ in range(1000)]
+    return [bytes(3000) for _ in range(4000)]
 
 def both():
     large()
@@ -234,7 +234,7 @@ both()
 @pytest.mark.tool
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_functions_of_python_are_named(record: Callable[..., Any], version: str) -> None:
-    env = {"PYTHONMALLOC": "malloc", "PYTHONPERFSUPPORT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {"PYTHONMALLOC": "malloc", "PYTHONPERFSUPPORT": "1", "PYTHONHASHSEED": "0"}
     recorded = record(_python(version), "-c", _SCRIPT, env=env, stack_interval=INTERVAL)
     found = shares(recorded.trees["allocated"])
 
