@@ -2,8 +2,10 @@
 
 All run the same program, turn by turn, so that all meet the same moods of the machine; the program
 times itself. ns per event = (time - native time) / events. heaptrack and memray also unwind stacks:
-they are peers in purpose, not in work done. memray is run on CPython with PYTHONMALLOC=malloc,
-where a program is its own ground; its line compares with the shim's on the same script.
+they are peers in purpose, not in work done; the shim with stacks takes some, which are unwound
+after the run, and one costs (time with - time without) / stacks. memray is run on CPython with
+PYTHONMALLOC=malloc, where a program is its own ground; its line compares with the shim's on the
+same script.
 
     python benchmarks/memory_shim.py [--pairs 2000000] [--rounds 7] [--threads 1]
 """
@@ -23,6 +25,8 @@ from typing import TYPE_CHECKING, Final
 
 from codspeed.model import Launch
 from codspeed.testing.parts import make_part
+from codspeed_memory import raw
+from codspeed_memory.executor import STACK_INTERVAL
 from codspeed_memory.shim import ShimBackend
 
 if TYPE_CHECKING:
@@ -55,19 +59,24 @@ def main() -> int:
         subprocess.run(["cc", "-O1", "-pthread", str(_SOURCE), "-o", str(program)], check=True)
         command = [str(program), str(options.pairs), str(options.threads)]
         print(f"{' '.join(command[1:])}: pairs, threads; {options.rounds} rounds in turn")
-        _show(_measure(_native_tools(command, Path(folder)), options.rounds), 2 * options.pairs)
+        times = _measure(_native_tools(command, Path(folder)), options.rounds)
+        _show(times, 2 * options.pairs)
+        _show_stack(times, _under_shim(command, Path(folder), stacks=True)[2])
         script = Path(folder, "script.py")
         script.write_text(_PYTHON, encoding="utf-8")
-        tools, events = _python_tools(script, Path(folder))
+        tools, events, taken = _python_tools(script, Path(folder))
         print(f"\nCPython with PYTHONMALLOC=malloc, {events} events")
-        _show(_measure(tools, options.rounds), events)
+        times = _measure(tools, options.rounds)
+        _show(times, events)
+        _show_stack(times, taken)
     return 0
 
 
 def _native_tools(command: Sequence[str], folder: Path) -> dict[str, Callable[[], float]]:
     tools: dict[str, Callable[[], float]] = {
         "native": lambda: _seconds(command),
-        "shim": lambda: _under_shim(command, folder, is_on=True)[0],
+        "shim": lambda: _under_shim(command, folder)[0],
+        "shim, stacks": lambda: _under_shim(command, folder, stacks=True)[0],
         "shim, off": lambda: _under_shim(command, folder, is_on=False)[0],
     }
     heaptrack = shutil.which("heaptrack")
@@ -80,14 +89,15 @@ def _native_tools(command: Sequence[str], folder: Path) -> dict[str, Callable[[]
     return tools
 
 
-def _python_tools(script: Path, folder: Path) -> tuple[dict[str, Callable[[], float]], int]:
+def _python_tools(script: Path, folder: Path) -> tuple[dict[str, Callable[[], float]], int, int]:
     python = [sys.executable, str(script)]
     env = {**os.environ, "PYTHONMALLOC": "malloc"}
     tools: dict[str, Callable[[], float]] = {
         "native": lambda: _seconds(python, env),
-        "shim": lambda: _under_shim(python, folder, is_on=True, env=env)[0],
+        "shim": lambda: _under_shim(python, folder, env=env)[0],
+        "shim, stacks": lambda: _under_shim(python, folder, env=env, stacks=True)[0],
     }
-    events = _under_shim(python, folder, is_on=True, env=env)[1]
+    _, events, taken = _under_shim(python, folder, env=env, stacks=True)
     memray = shutil.which("memray")
     if memray is None:
         print("memray is missing: pip install memray, in an environment of its own, on PATH")
@@ -97,7 +107,7 @@ def _python_tools(script: Path, folder: Path) -> tuple[dict[str, Callable[[], fl
         run = [interpreter, memray, "run", "-q", "-f", "-o", trace, str(script)]
         tools["native, memray's python"] = lambda: _seconds([interpreter, str(script)], env)
         tools["memray"] = lambda: _seconds(run, env)
-    return tools, events
+    return tools, events, taken
 
 
 def _seconds(command: Sequence[str], env: Mapping[str, str] | None = None) -> float:
@@ -107,10 +117,15 @@ def _seconds(command: Sequence[str], env: Mapping[str, str] | None = None) -> fl
 
 
 def _under_shim(
-    command: Sequence[str], folder: Path, *, is_on: bool, env: Mapping[str, str] | None = None
-) -> tuple[float, int]:
-    """Return the program's own seconds and how many events were recorded."""
-    backend = ShimBackend()
+    command: Sequence[str],
+    folder: Path,
+    *,
+    is_on: bool = True,
+    stacks: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> tuple[float, int, int]:
+    """Return the program's own seconds and how many events and stacks were recorded."""
+    backend = ShimBackend(stack_interval=STACK_INTERVAL if stacks else 0)
     launch = Launch(tuple(command), env=dict(env or os.environ))
     part = make_part(folder / "profile", launch.argv, launch=launch)
     with backend.armed(part, _Session()) as armed:  # type: ignore[arg-type]  # a stand-in: the shim asks it for nothing
@@ -119,10 +134,11 @@ def _under_shim(
         recording = backend.finish()
         if recording.dropped:
             print(f"{recording.dropped} events dropped", file=sys.stderr)
+        taken = sum(isinstance(each, raw.Stack) for each in recording.stacks())
         if not is_on or env is None:
-            return seconds, 0
+            return seconds, 0, taken
         with tempfile.TemporaryFile() as artifact:
-            return seconds, recording.analysed({1: start}, artifact)[1].events
+            return seconds, recording.analysed({1: start}, artifact)[1].events, taken
 
 
 def _measure(tools: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -133,6 +149,14 @@ def _measure(tools: Mapping[str, Callable[[], float]], rounds: int) -> dict[str,
             times[name].append(tools[name]())
             time.sleep(0)
     return times
+
+
+def _show_stack(times: Mapping[str, Sequence[float]], taken: int) -> None:
+    low = min(times["shim, stacks"]) - min(times["shim"])
+    middle = statistics.median(times["shim, stacks"]) - statistics.median(times["shim"])
+    print(
+        f"{taken} stacks, us each: min {low / taken * 1e6:.1f}, median {middle / taken * 1e6:.1f}"
+    )
 
 
 def _show(times: Mapping[str, Sequence[float]], events: int) -> None:

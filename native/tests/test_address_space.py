@@ -108,6 +108,25 @@ def test_a_process_that_was_there_before_is_taken_over() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a vdso")
+def test_of_a_list_of_mappings_what_can_be_run_is_taken_over() -> None:
+    spaces = AddressSpaces()
+    maps = (
+        "1000-3000 r-xp 00000200 fe:00 7                  /lib/with a space.so\n"
+        "3000-4000 rw-p 00002000 fe:00 7                  /lib/with a space.so\n"
+        "5000-6000 rwxp 00000000 00:00 0 \n"
+    )
+    spaces.take(1, maps)
+    spaces.space(1).rules[0x1000] = "kept"
+    spaces.take(1, maps)
+
+    space = spaces.space(1)
+    assert space.mappings == (
+        Mapping(0x1000, 0x3000, 0x200, "/lib/with a space.so"),
+        Mapping(0x5000, 0x6000, 0, "//anon"),
+    )
+    assert space.rules == {0x1000: "kept"}, "what was known before is no news"
+
+
 def test_the_vdso_has_names_and_call_frames() -> None:
     image = Images().of("[vdso]")
 

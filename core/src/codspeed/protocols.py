@@ -370,6 +370,10 @@ class ExecutorDefaults:
         """Have no profile."""
         return None
 
+    def profiles(self, _part: RunPart, _uri: str) -> Mapping[str, CallTree]:
+        """Have no other profiles, by name, than the one of `profile`: `codspeed flame --of`."""
+        return {}
+
     def timeline(self, _part: RunPart, _uri: str) -> Timeline | None:
         """Have no timeline."""
         return None

@@ -7,6 +7,7 @@ new one. So an address of an earlier sample can still be named at the end.
 from __future__ import annotations
 
 import bisect
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -177,11 +178,12 @@ class AddressSpaces:
 
     def adopt(self, pid: int) -> None:
         """Take over what procfs tells of a process that was there before; nothing if it is gone."""
-        try:
-            lines = Path(f"/proc/{pid}/maps").read_text("utf-8", "surrogateescape").splitlines()
-        except OSError:
-            return
-        for line in lines:
+        with contextlib.suppress(OSError):
+            self.take(pid, Path(f"/proc/{pid}/maps").read_text("utf-8", "surrogateescape"))
+
+    def take(self, pid: int, maps: str) -> None:
+        """Take over lines as `/proc/PID/maps` has them, all or some."""
+        for line in maps.splitlines():
             words = line.split(None, 5)
             if len(words) >= 5 and words[1][2:3] == "x":
                 start, end = (int(word, 16) for word in words[0].split("-"))
@@ -190,6 +192,8 @@ class AddressSpaces:
 
     def _map(self, pid: int, new: Mapping) -> None:
         space = self.space(pid)
+        if space.find(new.start) == new:
+            return  # what was found out about the space stays
         if space.contradicts(new):
             space = self._spaces[pid] = space.copy(pid)
         space.put(new)

@@ -27,20 +27,33 @@ _JAVASCRIPT: Final = re.compile(
 _SHARED: Final = Path("/tmp")  # noqa: S108 - CPython writes its maps there
 
 
-def read(pid: int, folder: Path | None = None) -> PerfMap:
+def read(pid: int, folder: Path | None = None, *, since_ns: int = 0) -> PerfMap:
     """Return the names of a process's generated code: of its perf map and of its jitdump.
 
     Args:
         folder: Where both lie; the shared temp folder by default.
+        since_ns: Seconds of the wall clock in nanoseconds; older files are of earlier processes
+            that had the same number.
     """
     where = folder if folder is not None else _SHARED
-    names = perf_map.read(where / f"perf-{pid}.map")
+    written, dumped = where / f"perf-{pid}.map", where / f"jit-{pid}.dump"
+    names = perf_map.read(written) if _is_from(written, since_ns) else PerfMap()
+    if not _is_from(dumped, since_ns):
+        return names
     try:
-        loads = jitdump.read(where / f"jit-{pid}.dump")
+        loads = jitdump.read(dumped)
     except jitdump.JitdumpError:
         return names  # few processes have one; names are an extra
     made = [Range(load.address, load.address + load.size, load.name) for load in loads if load.size]
     return PerfMap.of([*names.ranges, *made])
+
+
+def _is_from(path: Path, since_ns: int) -> bool:
+    """Whether a file was written since then, and is none that somebody else put there as a link."""
+    try:
+        return not path.is_symlink() and path.stat().st_mtime_ns >= since_ns
+    except OSError:
+        return False
 
 
 def frame(name: str, *, base: str = "") -> Frame:

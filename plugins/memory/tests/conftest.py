@@ -7,6 +7,8 @@ import io
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +16,19 @@ import attrs
 import pytest
 
 from codspeed.launch.child import spawn
-from codspeed.model import Launch
+from codspeed.model import CallTree, Launch
 from codspeed.testing.parts import make_part
-from codspeed_memory import raw
+from codspeed_memory import raw, stacks
 from codspeed_memory.clock import Clock
 from codspeed_memory.ebpf import rights
 from codspeed_memory.ebpf.backend import EbpfBackend
 from codspeed_memory.ebpf.probes import Limits
 from codspeed_memory.shim import ShimBackend
-from codspeed_memory.usage import Usage
+from codspeed_memory.summary import Measured
+from codspeed_memory.usage import Fate, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from codspeed_memory.recording import Recording
 
@@ -47,6 +50,7 @@ class Recorded:
     artifact: bytes
     start_ns: int
     gaps: tuple[str, ...] = ()
+    trees: Mapping[str, CallTree] = attrs.field(factory=dict)  # by view; of stacks
 
     @functools.cached_property
     def events(self) -> tuple[raw.Event, ...]:
@@ -54,15 +58,20 @@ class Recorded:
         return tuple(raw.merged(self.data, self.clock))
 
 
-def _recorded(recording: Recording, start_ns: int, status: int, output: str) -> Recorded:
+def _recorded(
+    recording: Recording, start_ns: int, status: int, output: str, *, since_ns: int
+) -> Recorded:
     recording.file.seek(0)
     data = recording.file.read()
     artifact = io.BytesIO()
-    usages = recording.analysed({1: start_ns}, artifact)
+    fates: dict[int, dict[int, Fate]] = {}
+    usage = recording.analysed({1: start_ns}, artifact, fates).get(1, Usage())
+    windows = {1: Measured("x", start_ns, start_ns, usage)}
+    made = stacks.trees(recording, windows, fates, since_ns=since_ns)
     return Recorded(
         status,
         output,
-        usages.get(1, Usage()),
+        usage,
         tuple(recording.notes()),
         recording.dropped,
         recording.waits,
@@ -71,6 +80,7 @@ def _recorded(recording: Recording, start_ns: int, status: int, output: str) -> 
         artifact.getvalue(),
         start_ns,
         recording.gaps,
+        {view: each.trees["x"] for view, each in made.items() if "x" in each.trees},
     )
 
 
@@ -108,10 +118,8 @@ def program(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Callable
 def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
     """Return a function that runs a command with recording on from before its first instruction."""
 
-    def run(
-        *command: str | Path, env: Mapping[str, str] | None = None, **options: bool
-    ) -> Recorded:
-        backend = ShimBackend(**options)
+    def run(*command: str | Path, env: Mapping[str, str] | None = None, **options: int) -> Recorded:
+        backend, since_ns = ShimBackend(**options), time.time_ns()  # type: ignore[arg-type]  # flags too
         argv = tuple(map(str, command))
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
         part = make_part(tmp_path / "profile", argv, launch=Launch(argv, env=environment))
@@ -125,7 +133,8 @@ def record(compiler: str, tmp_path: Path) -> Callable[..., Recorded]:
                 errors="replace",
                 check=False,
             )
-            return _recorded(backend.finish(), start, done.returncode, done.stdout + done.stderr)
+            output = done.stdout + done.stderr
+            return _recorded(backend.finish(), start, done.returncode, output, since_ns=since_ns)
 
     return run
 
@@ -152,6 +161,7 @@ def probe(compiler: str, private_libc: Path, tmp_path: Path) -> Callable[..., Re
     def run(
         *command: str | Path, env: Mapping[str, str] | None = None, **limits: str | int
     ) -> Recorded:
+        since_ns = time.time_ns()
         backend = EbpfBackend(Limits(**limits))  # type: ignore[arg-type]  # as its fields are
         argv = tuple(map(str, command))
         libraries = {"LD_LIBRARY_PATH": str(private_libc.parent)}
@@ -164,6 +174,7 @@ def probe(compiler: str, private_libc: Path, tmp_path: Path) -> Callable[..., Re
                 child.release(argv[0])
                 status, _usage = child.reap()
                 output = os.read(child.stdout, 1 << 16) + os.read(child.stderr, 1 << 16)
-            return _recorded(backend.finish(), start, status, output.decode(errors="replace"))
+            text = output.decode(errors="replace")
+            return _recorded(backend.finish(), start, status, text, since_ns=since_ns)
 
     return run

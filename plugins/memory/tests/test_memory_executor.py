@@ -109,6 +109,22 @@ def test_the_model_names_the_allocator(
     assert executor.measurement_model(make_part(tmp_path, compat=compat), OUTCOME) == expected
 
 
+def test_the_model_tells_that_stacks_were_taken(tmp_path: Path) -> None:
+    executor = MemoryExecutor(MemoryOptions(memory_stacks=True))
+
+    assert executor.measurement_model(make_part(tmp_path), OUTCOME) == (
+        "memory/1/shim/native/malloc/stacks"
+    )
+
+
+def test_python_names_its_functions_only_where_stacks_are_taken(tmp_path: Path) -> None:
+    part = make_part(tmp_path)
+    executor = MemoryExecutor(MemoryOptions(memory_stacks=True))
+
+    assert "PYTHONPERFSUPPORT" not in MemoryExecutor().environment(part)
+    assert executor.environment(part)["PYTHONPERFSUPPORT"] == "1"
+
+
 @pytest.mark.parametrize(
     ("compat", "expected"), [(Compat.NATIVE, {"PYTHONMALLOC": "malloc"}), (Compat.CODSPEED, {})]
 )
@@ -218,6 +234,7 @@ class OtherBackend:
     """The seam for another way to record: here one that loses events."""
 
     name = "other"
+    takes_stacks = False
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -254,6 +271,19 @@ class OneWindow:
         hooks.stopped()
         hooks.benchmark(77, "a::b")
         return Outcome(0, windows=(Window("a::b", (77,), 11, 12),))
+
+
+@pytest.mark.process
+def test_a_backend_that_takes_no_stacks_is_named(tmp_path: Path, compiler: str) -> None:
+    part = make_part(tmp_path / "part", ("true",))
+    executor = MemoryExecutor(MemoryOptions(memory_stacks=True, allow_dropped=True))
+    with tempfile.TemporaryFile() as file:
+        executor._backends[part.index] = OtherBackend(file)
+        outcome = executor.measure(part, OneWindow())  # type: ignore[arg-type]  # a fake with what is used
+
+    assert "no call sites: the other backend takes no stacks" in outcome.notes
+    assert executor.profile(part, "a::b") is None
+    assert "PYTHONPERFSUPPORT" not in executor.environment(part)
 
 
 @pytest.mark.process

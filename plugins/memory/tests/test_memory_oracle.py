@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from codspeed_memory.usage import Usage
 
-HEAP = [kind for kind in Kind if kind <= Kind.REALLOC_FAILED] + [Kind.DETACH]
+HEAP = [kind for kind in Kind if kind <= Kind.REALLOC_FAILED] + [Kind.DETACH, Kind.STACK]
 
 numbers = st.sampled_from([0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**47])
 records = st.tuples(
@@ -155,3 +155,50 @@ def test_sizes_are_counted_in_classes_of_two() -> None:
     counts: dict[int, int] = defaultdict(int, usages[1].histogram)
 
     assert counts == {0: 1, 1: 1, 2: 2, 4: 1, 1024: 1}
+
+
+@given(all_chunks=st.lists(chunks, max_size=8))
+def test_helper_and_twin_agree_on_what_became_of_sampled_blocks(all_chunks: list[Any]) -> None:
+    """Each stack has a number of its own, as chunks give it."""
+    number = iter(range(1, 1000))
+    numbered = [
+        (
+            *chunk[:3],
+            [(*item[:4], next(number) if item[2] == Kind.STACK else item[4]) for item in chunk[3]],
+        )
+        for chunk in all_chunks
+    ]
+    data = written(numbered)
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        helped: dict[int, Any] = {}
+        Recording(file=file).analysed({}, io.BytesIO(), helped)
+    lives: dict[int, LiveSet] = defaultdict(lambda: LiveSet(0))
+    for event in raw.merged(data, Clock()):
+        lives[event.window].feed([event])
+
+    assert helped == {window: live.fates() for window, live in lives.items()}
+
+
+def test_a_stack_lives_as_long_as_its_block_through_moves_and_the_end_of_its_process() -> None:
+    live = LiveSet(0)
+    base = raw.Event(1, 0, 0, 0, 7, 7, Kind.MALLOC, 1)
+
+    def heap(kind: Kind, address: int, size: int = 0, aux: int = 0) -> raw.Event:
+        return base._replace(kind=kind, address=address, size=size, aux=aux)
+
+    def taken(order: int, address: int) -> raw.Event:
+        return heap(Kind.STACK, address, aux=order)
+
+    live.feed([
+        *(taken(1, 0x10), heap(Kind.MALLOC, 0x10, 10)),
+        *(heap(Kind.REALLOC_BEGIN, 0x10), heap(Kind.REALLOC_FAILED, 0x10, 99)),  # stays
+        *(heap(Kind.REALLOC_BEGIN, 0x10), taken(2, 0x10), heap(Kind.REALLOC, 0x10, 50, 0x10)),
+        *(taken(3, 0x20), heap(Kind.MALLOC, 0x20, 60), heap(Kind.FREE, 0x20)),
+        *(taken(4, 0x20), heap(Kind.MALLOC, 0x20, 5), heap(Kind.DETACH, 0)),
+    ])  # fmt: skip
+    fates = {order: (fate.at_peak, fate.is_leaked) for order, fate in live.fates().items()}
+
+    assert live.finish().peak == 110
+    assert fates == {1: (False, False), 2: (True, True), 3: (True, False), 4: (False, True)}

@@ -17,9 +17,12 @@ import pytest
 
 from codspeed import wire
 from codspeed.testing.fifo import fifo_lock
+from codspeed.testing.parts import make_part
 from codspeed_memory import artifact
 from codspeed_memory.ebpf import rights
+from codspeed_memory.executor import MemoryExecutor
 from codspeed_memory.raw import Kind
+from codspeed_native import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +54,11 @@ class Run:
         (path,) = self._bundles.glob("*/results.json")
         (part,) = json.loads(path.read_text())["parts"]
         return str(part["model"])
+
+    def uris(self) -> list[str]:
+        (path,) = self._bundles.glob("*/results.json")
+        (part,) = json.loads(path.read_text())["parts"]
+        return [benchmark["uri"] for benchmark in part["benchmarks"]]
 
     def notes(self) -> list[str]:
         (path,) = self._bundles.glob("*/results.json")
@@ -252,6 +260,22 @@ def _await_child(parent: int, name: str) -> int:
     pytest.fail(f"no {name} in time")
 
 
+def test_exec_tells_who_allocates_and_who_leaks(
+    codspeed: Callable[..., Run], program: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = codspeed("exec", "--memory-stacks", "--name", "x", "--", program("sites"), "split")
+
+    assert run.status == 0, run.said
+    part, executor = make_part(run.folder), MemoryExecutor()
+    tree = executor.profile(part, "exec_harness::x")
+    assert tree is not None
+    total = {row.frame.function: row.total_cost for row in fold.table(tree)}
+    assert tree.unit == "bytes"
+    assert fold.cost(tree) == pytest.approx(run.results()["x"]["total_allocated"], abs=9)
+    assert 100 * total["large"] / total["split"] == pytest.approx(70, abs=5)
+    assert executor.profiles(part, "exec_harness::x").keys() == {"allocated", "peak", "leaked"}
+
+
 _SUITE = """
 import ctypes
 libc = ctypes.CDLL(None)
@@ -263,6 +287,26 @@ def test_leaks(benchmark):
 
 def test_frees(benchmark):
     benchmark(lambda: libc.free(libc.malloc(654_321)))
+"""
+
+
+_LEAKY_SUITE = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+
+def leaks():
+    for _ in range(100):
+        libc.malloc(10_000)
+
+def keeps_nothing():
+    return len([bytes(10_000) for _ in range(100)])
+
+def test_both(benchmark):
+    @benchmark
+    def _():
+        leaks()
+        keeps_nothing()
 """
 
 
@@ -393,3 +437,31 @@ def test_without_rights_it_says_before_the_run_what_is_lacking(
     assert run.status == 1
     assert "CAP_BPF and CAP_PERFMON" in run.said
     assert "Executing" not in run.said
+
+
+@pytest.mark.tool
+def test_pytest_codspeed_tells_which_function_leaks(
+    codspeed: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Only what is below the benchmark is shown, by the names of Python's functions."""
+    python = _python_with_client()
+    version = subprocess.run(
+        [python, "-c", "import sys; print(sys.version_info >= (3, 12))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if version.stdout != "True\n":
+        pytest.skip("Python names its functions from 3.12 on")
+    (tmp_path / "test_suite.py").write_text(_LEAKY_SUITE)
+    command = (python, "-m", "pytest", "--codspeed", "test_suite.py")
+    run = codspeed("run", "--memory-stacks", "--", *command)
+
+    assert run.status == 0, run.said
+    (uri,) = run.uris()
+    tree = MemoryExecutor().profiles(make_part(run.folder), uri)["leaked"]
+    roots = {stack[0].function for stack in tree.stacks}
+    total = {row.frame.function: row.total_cost for row in fold.table(tree)}
+    assert roots == {"__codspeed_root_frame__"}
+    assert total["leaks"] >= 0.99 * fold.cost(tree)
+    assert "keeps_nothing" not in total

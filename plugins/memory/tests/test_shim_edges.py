@@ -35,6 +35,7 @@ def own(recorded: Any) -> Counter[str]:
     return counts
 
 
+@pytest.mark.parametrize("stack_interval", [0, SIZE])
 @pytest.mark.parametrize(
     ("name", "status", "pairs"),
     [
@@ -55,9 +56,14 @@ def own(recorded: Any) -> Counter[str]:
     ],
 )
 def test_every_allocation_is_seen_once(
-    record: Callable[..., Any], program: Callable[..., Any], name: str, status: int, pairs: int
+    record: Callable[..., Any],
+    program: Callable[..., Any],
+    name: str,
+    status: int,
+    pairs: int,
+    stack_interval: int,
 ) -> None:
-    recorded = record(program("edges"), name)
+    recorded = record(program("edges"), name, stack_interval=stack_interval)
 
     assert (recorded.status, recorded.dropped) == (status, 0)
     assert own(recorded) == {"allocations": pairs, "frees": pairs}
@@ -71,10 +77,11 @@ def test_constructors_and_destructors_count(
     assert own(recorded) == {"allocations": 3, "frees": 3}
 
 
+@pytest.mark.parametrize("stack_interval", [0, SIZE])
 def test_a_handler_that_allocates_in_the_middle_of_a_record_is_seen(
-    record: Callable[..., Any], program: Callable[..., Any]
+    record: Callable[..., Any], program: Callable[..., Any], stack_interval: int
 ) -> None:
-    recorded = record(program("edges"), "signals")
+    recorded = record(program("edges"), "signals", stack_interval=stack_interval)
 
     counts = own(recorded)
     assert (recorded.status, recorded.dropped) == (0, 0)

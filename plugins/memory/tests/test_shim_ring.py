@@ -37,7 +37,10 @@ class NoSession:
 
 
 def test_python_and_c_agree_on_the_layout(compiler: str, tmp_path: Path) -> None:
-    fields = ("enabled", "dropped", "waits", "stop", "closed", "error")
+    fields = (
+        *("enabled", "stack_interval", "stacks"),
+        *("dropped", "waits", "stop", "closed", "error"),
+    )
     prints = "".join(f'printf("%zu ", offsetof(struct ring_header, {name}));' for name in fields)
     source = (
         f'#include <stddef.h>\n#include <stdio.h>\n#include "ring.h"\nint main(void) {{ {prints} }}'
@@ -47,19 +50,24 @@ def test_python_and_c_agree_on_the_layout(compiler: str, tmp_path: Path) -> None
     subprocess.run(command, check=True)
     done = subprocess.run([tmp_path / "x"], capture_output=True, text=True, check=False)
 
-    expected = [ring.ENABLED, ring.DROPPED, ring.WAITS, ring.STOP, ring.CLOSED, ring.ERROR]
+    expected = [
+        *(ring.ENABLED, ring.STACK_INTERVAL, ring.STACKS),
+        *(ring.DROPPED, ring.WAITS, ring.STOP, ring.CLOSED, ring.ERROR),
+    ]
     assert [int(word) for word in done.stdout.split()] == expected
 
 
-@pytest.mark.parametrize("turn", range(5))
+@pytest.mark.parametrize("stack_interval", [0, 16_384])
+@pytest.mark.parametrize("turn", range(3))
 def test_a_small_ring_makes_threads_wait_and_loses_nothing(
     record: Callable[..., Any],
     program: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     turn: int,
+    stack_interval: int,
 ) -> None:
     monkeypatch.setattr(ring.Ring.__init__, "__kwdefaults__", _small(chunks=12, chunk_bytes=4096))
-    recorded = record(program("pairs"), "40000", "8")
+    recorded = record(program("pairs"), "40000", "8", stack_interval=stack_interval)
 
     assert recorded.dropped == 0
     usage = recorded.usage
@@ -163,12 +171,15 @@ sys.path += sys.argv[3].split(":")
 from pathlib import Path
 from codspeed.testing.parts import make_part
 from codspeed_memory.shim import ShimBackend
+from codspeed_memory.stacks import chains
 class Session: environment = {}
-backend = ShimBackend()
+backend = ShimBackend(stack_interval=1)
 with backend.armed(make_part(Path(sys.argv[1]), ("true",)), Session()) as launch:
     backend.enable(1)
     subprocess.run([sys.argv[2], "malloc_free"], env=dict(launch.env), check=True)
-    print(len(backend.finish().notes()))
+    recording = backend.finish()
+    found = chains(recording, {})[1]["allocated"]
+    print(len(recording.notes()), len(found), {chain.end.name for chain in found})
 """
 
 
@@ -186,7 +197,7 @@ def test_another_user_can_record(program: Callable[..., Path]) -> None:
     if "Permission denied" in done.stderr or "No module" in done.stderr:
         pytest.skip(f"another user can't read what we run: {done.stderr.splitlines()[-1]}")
 
-    assert done.stdout == "1\n", done.stderr
+    assert done.stdout == "1 1 {'ROOT'}\n", done.stderr
 
 
 def _public_python() -> str:

@@ -136,6 +136,35 @@ def test_json_holds_everything(profiled: Any) -> None:
     }
 
 
+class SeveralProfiles(FakeProfiles):
+    def profiles(self, part: RunPart, uri: str) -> Mapping[str, CallTree]:
+        return {"usual": TREE, "leaked": CallTree("B", {(READ,): 7}), "none": CallTree("B", {})}
+
+
+def test_one_of_several_profiles_may_be_named(profiled: Any) -> None:
+    profiled.executors["walltime"] = lambda options: SeveralProfiles(options, {})
+
+    document = json.loads(_invoke(profiled, "fast", "--of", "leaked", "--json"))
+
+    assert (document["of"], document["total"]) == ("leaked", 7)
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [("peak", "its profiles are usual, leaked, none"), ("none", "nothing in its profile 'none'")],
+)
+def test_a_profile_that_is_not_there_is_said_so(profiled: Any, of: str, said: str) -> None:
+    profiled.executors["walltime"] = lambda options: SeveralProfiles(options, {})
+
+    with pytest.raises(NoProfileError, match=said):
+        _invoke(profiled, "fast", "--of", of)
+
+
+def test_most_executors_have_no_other_profiles(profiled: Any) -> None:
+    with pytest.raises(NoProfileError, match="no profiles of that kind"):
+        _invoke(profiled, "fast", "--of", "leaked")
+
+
 def test_two_forms_at_once_are_refused(profiled: Any) -> None:
     with pytest.raises(UsageError, match="two forms of one output"):
         _invoke(profiled, "fast", "--json", "--folded")

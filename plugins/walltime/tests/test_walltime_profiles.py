@@ -16,7 +16,6 @@ from codspeed.model import CallTree, Compat, Frame, Integration, Launch, Outcome
 from codspeed.testing import FakeSession, make_part
 from codspeed_native import perf_event
 from codspeed_native.perf_event import CPU_CLOCK, Sampling, SamplingRefusedError
-from codspeed_native.unwind import End
 from codspeed_walltime import folding, perf_record, profiler, profiles
 from codspeed_walltime.builtin import Builtin
 from codspeed_walltime.descriptor import WalltimeOptions
@@ -225,23 +224,6 @@ def test_a_moment_belongs_to_the_round_it_lies_in_or_to_a_window_without_rounds(
     found = [spans.uri_at(time) for time in (5, 10, 20, 25, 35, 99, 250, 450)]
 
     assert found == [None, "a", "a", None, "a", None, "b", None]
-
-
-def test_stacks_are_cut_at_the_root_frame_and_what_is_not_whole_is_kept_apart() -> None:
-    main, root, leaf = Frame("main"), Frame("f.__codspeed_root_frame__.<locals>"), Frame("leaf")
-    tree = folding._tree([
-        ((main, root, leaf), End.ROOT, 3),
-        ((root, leaf), End.CUT, 2),
-        ((main,), End.ROOT, 1),
-        ((leaf,), End.CUT, 4),
-    ])  # fmt: skip
-    names = {tuple(each.function for each in stack): n for stack, n in tree.stacks.items()}
-
-    assert names == {
-        ("__codspeed_root_frame__", "leaf"): 5,
-        ("[harness]",): 1,
-        ("[truncated]", "leaf"): 4,
-    }
 
 
 def test_profiles_come_back_as_they_were() -> None:

@@ -8,7 +8,7 @@ and an executor need not know of them: it measures and reads pieces (`RunPart.pi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
@@ -112,6 +112,13 @@ def profile_of(executor: Executor, part: RunPart, uri: str) -> CallTree | None:
     """Return where a benchmark of any piece spent its cost; None if that was not recorded."""
     trees = (executor.profile(piece, uri) for piece in part.pieces)
     return next((tree for tree in trees if tree is not None), None)
+
+
+def profiles_of(executor: Executor, part: RunPart, uri: str) -> Mapping[str, CallTree]:
+    """Return the profiles of any piece by name; an executor need not have such."""
+    read = getattr(executor, "profiles", None)
+    every = (read(piece, uri) for piece in part.pieces) if read is not None else ()
+    return next((trees for trees in every if trees), {})
 
 
 def timeline_of(executor: Executor, part: RunPart, uri: str) -> Timeline | None:

@@ -47,6 +47,7 @@ from codspeed.model import (
     System,
     Tool,
 )
+from codspeed.orchestrate.slices import profiles_of
 from codspeed.testing.checks import (
     check_call_tree,
     check_descriptor,
@@ -380,6 +381,8 @@ class ExecutorContract:
         """Flame graphs and plots need no knowledge of the executor."""
         for result in executor.results(measured.part):
             check_call_tree(executor.profile(measured.part, result.uri))
+            for tree in profiles_of(executor, measured.part, result.uri).values():
+                check_call_tree(tree)
             check_timeline(executor.timeline(measured.part, result.uri))
 
     def test_an_unknown_benchmark_has_no_profile(

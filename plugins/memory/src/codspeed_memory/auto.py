@@ -32,9 +32,11 @@ _FOR_PROBES: Final = frozenset({coverage.STATIC, coverage.BRINGS_OWN})
 class AutoBackend:
     """See `codspeed_memory.backend.Backend`."""
 
-    def __init__(self, *, mappings: bool = False) -> None:
+    takes_stacks = True  # of what the shim sees
+
+    def __init__(self, *, mappings: bool = False, stack_interval: int = 0) -> None:
         """Take what else to record; see `ShimBackend`."""
-        self._shim = ShimBackend(mappings=mappings)
+        self._shim = ShimBackend(mappings=mappings, stack_interval=stack_interval)
         self._wants_probes = False
         self._probes: Probes | None = None
         self._events: IO[bytes] | None = None

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """One run of a part."""
+    """One run of a part.
+
+    Attributes:
+        takes_stacks: Whether it can sample who allocates.
+    """
+
+    takes_stacks: bool
 
     @property
     def name(self) -> str:
@@ -64,18 +70,18 @@ class Backend(Protocol):
         """
 
 
-def chosen(name: str, *, mappings: bool) -> Backend:
+def chosen(name: str, *, mappings: bool, stack_interval: int = 0) -> Backend:
     """Return a backend by its option value.
 
     Args:
         name: "auto", "shim" or "ebpf".
         mappings: Record anonymous mappings too: arenas of interpreters.
-
+        stack_interval: Bytes of allocations from one stack to the next; 0: no stacks.
     """
     if name == "ebpf":
         from codspeed_memory.ebpf.backend import EbpfBackend  # noqa: PLC0415 - few runs need it
 
         return EbpfBackend()
     if name == "auto":
-        return AutoBackend(mappings=mappings)
-    return ShimBackend(mappings=mappings)
+        return AutoBackend(mappings=mappings, stack_interval=stack_interval)
+    return ShimBackend(mappings=mappings, stack_interval=stack_interval)

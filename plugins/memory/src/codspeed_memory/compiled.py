@@ -21,6 +21,7 @@ _SHIM_FLAGS: Final = (
     "-fvisibility=hidden",
     "-fno-builtin",
     "-Wl,-z,initfirst",
+    "-fasynchronous-unwind-tables",  # stacks are followed through it
 )
 # Else atomics are calls into the compiler's library, which is not linked either.
 _AARCH64_FLAGS: Final = ("-mno-outline-atomics",)
@@ -82,6 +83,12 @@ class Usage(ctypes.Structure):
     )
 
 
+class Sampled(ctypes.Structure):
+    """`struct sampled` of live.h."""
+
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("order", "born", "died", "freed"))
+
+
 def _sources() -> Traversable:
     return resources.files("codspeed_memory") / "native"
 
@@ -140,6 +147,11 @@ def helper() -> ctypes.CDLL:
         ("live_new", pointer, [ctypes.c_uint64]),
         ("live_feed", ctypes.c_int, [pointer, pointer, size]),
         ("live_process", ctypes.POINTER(ProcessUsage), [pointer, size]),
+        (
+            "live_sampled",
+            ctypes.POINTER(Sampled),
+            [pointer, ctypes.POINTER(size), ctypes.POINTER(ctypes.c_uint64)],
+        ),
         ("live_finish", None, [pointer, ctypes.POINTER(Usage)]),
         ("live_free", None, [pointer]),
     ):

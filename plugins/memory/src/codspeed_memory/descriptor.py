@@ -25,6 +25,7 @@ class MemoryOptions:
             benchmark that it can't see.
         python_allocator: "auto": malloc under native, left alone under compat.
         allow_dropped: Accept a run of which events were lost.
+        memory_stacks: Sample who allocates, for `codspeed flame`.
     """
 
     memory_backend: str = option(
@@ -45,6 +46,12 @@ class MemoryOptions:
         False,  # noqa: FBT003 - the default of a flag
         style=OptionStyle.FLAG,
         help="Accept memory results of which allocation events were lost",
+    )
+    memory_stacks: bool = option(
+        False,  # noqa: FBT003 - the default of a flag
+        style=OptionStyle.FLAG,
+        env="CODSPEED_MEMORY_STACKS",
+        help="Sample call stacks of allocations, for flame graphs of memory",
     )
 
 

@@ -8,6 +8,7 @@ artifact, and a summary from which all results are read.
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,11 +26,21 @@ from codspeed_memory.summary import Measured, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
 
-    from codspeed.model import BenchmarkResult, Launch, Outcome, RunPart, System, Timeline, Window
+    from codspeed.model import (
+        BenchmarkResult,
+        CallTree,
+        Launch,
+        Outcome,
+        RunPart,
+        System,
+        Timeline,
+        Window,
+    )
     from codspeed.protocols import Session
     from codspeed_memory.recording import Recording
-    from codspeed_memory.usage import Usage
+    from codspeed_memory.usage import Fate, Usage
 
 RESULTS: Final = "results"
 TIMESTAMPS: Final = "ExecutionTimestamps.msgpack"
@@ -45,6 +56,9 @@ _MIN_CLIENTS: Final = {
 # Held SHARED by whoever a uprobe in the C library would kill.
 LIBC_PROBES: Final = "libc-probes"
 _COMPILERS: Final = ("cc", "gcc", "clang")
+# Bytes from one stack to the next at the start of a window: 10 MB give about 550 stacks, which tell
+# a share of 70 % to 3 points; 1 GB gives 8,700. benchmarks/memory_shim.py says what one costs.
+STACK_INTERVAL: Final = 16 * 1024
 
 
 class MemoryExecutor(ExecutorDefaults):
@@ -72,21 +86,31 @@ class MemoryExecutor(ExecutorDefaults):
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
         """Choose CPython's allocator; a harness is not what is measured."""
-        return {} if part.harnessed else python_target.variables(self._allocator(part))
+        return {} if part.harnessed else self._python_variables(part)
 
     def target_launch(self, part: RunPart, target: Launch, uri: str) -> Launch:
         """Record the target, not its harness."""
         backend = self._backend(part)
         self._targets.setdefault(part.index, {})[uri] = backend.uncovered(target)
-        variables = python_target.variables(self._allocator(part))
+        variables = self._python_variables(part)
         # What the user set for this target wins.
         return backend.target_launch(attrs.evolve(target, env={**variables, **target.env}))
 
     def _backend(self, part: RunPart) -> Backend:
         if part.index not in self._backends:
-            mappings = python_target.wants_mappings(self._allocator(part), part.compat)
-            self._backends[part.index] = chosen(self._options.memory_backend, mappings=mappings)
+            self._backends[part.index] = chosen(
+                self._options.memory_backend,
+                mappings=python_target.wants_mappings(self._allocator(part), part.compat),
+                stack_interval=STACK_INTERVAL if self._options.memory_stacks else 0,
+            )
         return self._backends[part.index]
+
+    def _takes_stacks(self, part: RunPart) -> bool:
+        return self._options.memory_stacks and self._backend(part).takes_stacks
+
+    def _python_variables(self, part: RunPart) -> dict[str, str]:
+        names_frames = self._takes_stacks(part)
+        return python_target.variables(self._allocator(part), names_frames=names_frames)
 
     def _allocator(self, part: RunPart) -> str:
         return python_target.allocator(self._options.python_allocator, part.compat)
@@ -106,12 +130,12 @@ class MemoryExecutor(ExecutorDefaults):
         self._require_something_to_see(part, backend)
         (part.folder / RESULTS).mkdir(exist_ok=True)
         hooks = _Windows(backend)
-        outcome = None
+        outcome, since_ns = None, time.time_ns()
         with backend.armed(part, session) as launch:
             try:
                 outcome = session.run(launch, hooks)
             finally:
-                self._keep(part, backend.finish(), hooks, outcome)
+                self._keep(part, backend.finish(), hooks.named(outcome), hooks.root, since_ns)
         _keep_timestamps(part.folder / RESULTS / TIMESTAMPS, outcome)
         return attrs.evolve(outcome, notes=(*outcome.notes, *self._notes(part)))
 
@@ -137,31 +161,38 @@ class MemoryExecutor(ExecutorDefaults):
         return "" if refused is None else f"; uprobes would see it, but {refused.problem}"
 
     def _keep(
-        self, part: RunPart, recording: Recording, hooks: _Windows, outcome: Outcome | None
+        self,
+        part: RunPart,
+        recording: Recording,
+        windows: Mapping[int, Measured],
+        root: int,
+        since_ns: int,
     ) -> None:
-        """Write artifact and summary; raises ToolError for lost events unless they are accepted."""
-        path = part.folder / RESULTS / f"{hooks.root}{artifact.SUFFIX}"
-        starts = {number: each.start_ns for number, each in hooks.windows.items()}
-        try:
-            with path.open("wb") as file:
-                usages = recording.analysed(starts, file)
-        except OSError as failure:
-            problem = f"{path} can't be written: {failure.strerror}"
-            raise BundleError(problem, hint="free space there") from failure
-        windows = hooks.named(outcome)
+        """Write artifact, summary and call trees.
+
+        Raises:
+            ToolError: For lost events, unless they are accepted.
+            BundleError: If something can't be written.
+        """
+        usages, fates = _analysed(part, recording, windows, root)
         gaps = coverage.gaps(recording.notes())
         gaps = {number: (*gaps.get(number, ()), *recording.gaps) for number in windows}
+        measured = {
+            number: self._measured(part, number, window, usages, gaps)
+            for number, window in windows.items()
+        }
+        backend = self._backend(part)
         done = Summary(
-            backend=self._backend(part).name,
+            backend=backend.name,
             allocator=self._allocator(part),
-            windows=tuple(
-                self._measured(part, number, window, usages, gaps)
-                for number, window in windows.items()
-            ),
+            windows=tuple(measured.values()),
             dropped=recording.dropped,
             waits=recording.waits,
         )
         summary.save(done, part.folder)
+        if self._takes_stacks(part):
+            made = _stacks().trees(recording, measured, fates, since_ns=since_ns)
+            _stacks().save(made, part.folder)
         if recording.dropped and not self._options.allow_dropped:
             problem = f"{recording.dropped} allocation events were lost: the figures are too low"
             raise ToolError(problem, hint="measure less at once, or accept it: --allow-dropped")
@@ -187,6 +218,9 @@ class MemoryExecutor(ExecutorDefaults):
     def _notes(self, part: RunPart) -> tuple[str, ...]:
         done = summary.load(part.folder)
         gaps = () if done is None else (gap for window in done.windows for gap in window.gaps)
+        if self._options.memory_stacks and not self._takes_stacks(part):
+            name = self._backend(part).name
+            gaps = (*gaps, f"no call sites: the {name} backend takes no stacks")
         return tuple(dict.fromkeys(gaps))
 
     # --- After the run ---
@@ -195,7 +229,9 @@ class MemoryExecutor(ExecutorDefaults):
         """Name what decides which allocations there are to see."""
         done = summary.load(part.folder)
         backend = done.backend if done else self._options.memory_backend.replace("auto", "shim")
-        return f"memory/1/{backend}/{part.compat.value}/{self._allocator(part)}"
+        # What makes stacks useful lets CPython allocate a little more.
+        extra = "/stacks" if self._takes_stacks(part) else ""
+        return f"memory/1/{backend}/{part.compat.value}/{self._allocator(part)}{extra}"
 
     def comparability(self) -> Comparability:
         """Count the same on any machine of one architecture; libraries may allocate differently."""
@@ -214,6 +250,22 @@ class MemoryExecutor(ExecutorDefaults):
         """Return the live bytes of a benchmark over time."""
         done = summary.load(part.folder) or foreign.summarised(part.folder / RESULTS)
         return results.timeline(done, uri)
+
+    def profile(self, part: RunPart, uri: str) -> CallTree | None:
+        """Return who allocated how many bytes; None if no stacks were taken.
+
+        Raises:
+            ResultsError: If that can't be understood.
+        """
+        tree: CallTree | None = _stacks().read(part.folder, uri)
+        return tree
+
+    def profiles(self, part: RunPart, uri: str) -> Mapping[str, CallTree]:
+        """Return who allocated, who held the peak, and who leaked. Raises as `profile` does."""
+        trees: dict[str, CallTree | None] = {
+            view: _stacks().read(part.folder, uri, view) for view in _stacks().VIEWS
+        }
+        return {view: tree for view, tree in trees.items() if tree is not None}
 
 
 class _Windows(Hooks):
@@ -261,6 +313,28 @@ def _uri_of(window: Measured, known: Sequence[Window]) -> str | None:
     """Return the name of the session's window that lies around recording's end."""
     inside = (each.uri for each in known if window.start_ns <= each.start <= window.end_ns)
     return next(inside, None)
+
+
+def _analysed(
+    part: RunPart, recording: Recording, windows: Mapping[int, Measured], root: int
+) -> tuple[dict[int, Usage], dict[int, dict[int, Fate]]]:
+    """Write the artifact; return what windows used, and the fates of sampled blocks."""
+    path = part.folder / RESULTS / f"{root}{artifact.SUFFIX}"
+    starts = {number: each.start_ns for number, each in windows.items()}
+    fates: dict[int, dict[int, Fate]] = {}
+    try:
+        with path.open("wb") as file:
+            return recording.analysed(starts, file, fates), fates
+    except OSError as failure:
+        problem = f"{path} can't be written: {failure.strerror}"
+        raise BundleError(problem, hint="free space there") from failure
+
+
+def _stacks() -> ModuleType:
+    """Return what follows and names stacks: a run without them does not wait for its imports."""
+    from codspeed_memory import stacks  # noqa: PLC0415 - see above
+
+    return stacks
 
 
 def _keep_timestamps(path: Path, outcome: Outcome) -> None:

@@ -11,13 +11,36 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from codspeed_memory.raw import Event, Kind
-from codspeed_memory.usage import ProcessUsage, Usage, histogram_of, largest, timeline_of
+from codspeed_memory.usage import (
+    Fate,
+    ProcessUsage,
+    Usage,
+    fate,
+    histogram_of,
+    largest,
+    timeline_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 BUCKETS: Final = 512
 FIRST_WIDTH_NS: Final = 1024
+
+
+def _pending(event: Event) -> int:
+    """Return the mark of a block that is moved: no address is negative."""
+    return -event.tid
+
+
+@attrs.define
+class _Sampled:
+    """A block of which a stack was taken; times are numbers of events, 0: it never came."""
+
+    order: int
+    born: int = 0
+    died: int = 0
+    freed: bool = False
 
 
 @attrs.define
@@ -30,6 +53,7 @@ class _Process:
     live: int = 0
     has_ended: bool = False
     blocks: dict[int, int] = attrs.field(factory=dict)  # address -> size
+    marks: dict[int, _Sampled] = attrs.field(factory=dict)  # address -> its stack
     pending: dict[int, int] = attrs.field(factory=dict)  # thread -> size of what realloc gave up
 
 
@@ -44,6 +68,8 @@ class LiveSet:
         self._sizes: dict[int, int] = defaultdict(int)
         self._buckets: dict[int, int] = {}
         self._width_ns = FIRST_WIDTH_NS
+        self._sampled: list[_Sampled] = []
+        self._peak_at = 0
 
     def feed(self, events: Iterable[Event]) -> None:
         """Take more events."""
@@ -52,6 +78,9 @@ class LiveSet:
             if rule is None:
                 continue
             process = self._processes.setdefault(event.pid, _Process(event.pid))
+            if event.kind == Kind.STACK:
+                self._mark(process, event)
+                continue
             self._sums["events"] += 1
             rule(self, process, event)
             self._note_time(event.ns)
@@ -84,6 +113,33 @@ class LiveSet:
             process_count=len(self._processes),
         )
 
+    def fates(self) -> dict[int, Fate]:
+        """Return what became of the blocks of which stacks were taken, by the stacks' orders."""
+        return {
+            each.order: fate(each.born, each.died, self._peak_at, is_freed=each.freed)
+            for each in self._sampled
+        }
+
+    # --- Stacks ---
+
+    def _mark(self, process: _Process, event: Event) -> None:
+        self._went(process, event.address)
+        sampled = process.marks[event.address] = _Sampled(event.aux)
+        self._sampled.append(sampled)
+
+    def _came(self, process: _Process, address: int) -> None:
+        sampled = process.marks.get(address)
+        if sampled is not None:
+            sampled.born = self._sums["events"]
+            sampled.died = sampled.born if process.has_ended else sampled.died
+
+    def _went(self, process: _Process, address: int) -> None:
+        sampled = process.marks.get(address)
+        if sampled is not None and sampled.born:
+            del process.marks[address]
+            sampled.died = sampled.died or self._sums["events"]
+            sampled.freed = True
+
     # --- Blocks ---
 
     def _grow(self, process: _Process, size: int) -> None:
@@ -91,18 +147,22 @@ class LiveSet:
         process.peak = max(process.peak, process.live)
         if not process.has_ended:
             self._now += size
-            self._sums["peak"] = max(self._sums["peak"], self._now)
+            if self._now > self._sums["peak"]:
+                self._sums["peak"] = self._now
+                self._peak_at = self._sums["events"]
 
     def _take(self, process: _Process, address: int) -> int | None:
         size = process.blocks.pop(address, None)
         if size is not None:
             process.live -= size
             self._now -= 0 if process.has_ended else size
+            self._went(process, address)
         return size
 
     def _put(self, process: _Process, address: int, size: int) -> None:
         self._take(process, address)
         process.blocks[address] = size
+        self._came(process, address)
         self._grow(process, size)
 
     def _count_free(self, process: _Process, size: int | None) -> None:
@@ -130,11 +190,14 @@ class LiveSet:
             self._put(process, event.address + event.size, size - event.size)
 
     def _begin(self, process: _Process, event: Event) -> None:
+        if event.address in process.marks:
+            process.marks[_pending(event)] = process.marks.pop(event.address)
         size = self._take(process, event.address)
         if size is not None:
             process.pending[event.tid] = size
 
     def _reallocated(self, process: _Process, event: Event) -> None:
+        self._went(process, _pending(event))
         if event.aux:
             self._count_free(process, process.pending.pop(event.tid, None))
         self._allocate(process, event)
@@ -142,12 +205,18 @@ class LiveSet:
     def _not_reallocated(self, process: _Process, event: Event) -> None:
         old = process.pending.pop(event.tid, None)
         if not event.size:
+            self._went(process, _pending(event))
             self._count_free(process, old)
         elif old is not None:
             self._put(process, event.address, old)
+            if _pending(event) in process.marks:
+                process.marks[event.address] = process.marks.pop(_pending(event))
 
     def _ended(self, process: _Process, _event: Event) -> None:
         self._now -= 0 if process.has_ended else process.live
+        for sampled in process.marks.values():
+            if sampled.born and not sampled.died:
+                sampled.died = self._sums["events"]
         process.has_ended = True
 
     def _replaced(self, process: _Process, event: Event) -> None:
@@ -155,6 +224,7 @@ class LiveSet:
         self._sums["leaked"] += process.live
         self._sums["leaked_blocks"] += len(process.blocks)
         process.blocks.clear()
+        process.marks.clear()
         process.pending.clear()
         process.live = 0
         process.has_ended = False
@@ -171,6 +241,7 @@ class LiveSet:
         Kind.REALLOC_FAILED: _not_reallocated,
         Kind.DETACH: _ended,
         Kind.ATTACH: _replaced,
+        Kind.STACK: _mark,
     }
 
     # --- The course over time ---

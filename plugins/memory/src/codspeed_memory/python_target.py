@@ -13,6 +13,7 @@ from typing import Final
 from codspeed.model import Compat
 
 VARIABLE: Final = "PYTHONMALLOC"
+_TRAMPOLINE: Final = "PYTHONPERFSUPPORT"
 
 
 def allocator(option: str, compat: Compat) -> str:
@@ -22,9 +23,15 @@ def allocator(option: str, compat: Compat) -> str:
     return "malloc" if compat is Compat.NATIVE else "default"
 
 
-def variables(chosen: str) -> dict[str, str]:
-    """Return what makes CPython use it; nothing for its own default."""
-    return {} if chosen == "default" else {VARIABLE: chosen}
+def variables(chosen: str, *, names_frames: bool = False) -> dict[str, str]:
+    """Return what makes CPython use it; nothing for its own default.
+
+    Args:
+        names_frames: Make its functions visible on the stack, which costs a few allocations; from
+            3.12 on, older ones do not know the variable.
+    """
+    environment = {} if chosen == "default" else {VARIABLE: chosen}
+    return {**environment, _TRAMPOLINE: "1"} if names_frames else environment
 
 
 def wants_mappings(chosen: str, compat: Compat) -> bool:

@@ -16,7 +16,15 @@ from codspeed.errors import ToolError
 from codspeed_memory import compiled, raw
 from codspeed_memory.artifact import FrameWriter
 from codspeed_memory.clock import Clock
-from codspeed_memory.usage import ProcessUsage, Usage, histogram_of, largest, timeline_of
+from codspeed_memory.usage import (
+    Fate,
+    ProcessUsage,
+    Usage,
+    fate,
+    histogram_of,
+    largest,
+    timeline_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,19 +56,34 @@ class Recording:
         with _mapped(self.file) as data:
             return raw.notes(data)
 
-    def analysed(self, starts_ns: Mapping[int, int], artifact: IO[bytes]) -> dict[int, Usage]:
+    def analysed(
+        self,
+        starts_ns: Mapping[int, int],
+        artifact: IO[bytes],
+        fates: dict[int, dict[int, Fate]] | None = None,
+    ) -> dict[int, Usage]:
         """Write the artifact, and return what each window used.
 
         Args:
             starts_ns: When each window began.
             artifact: Gets all events.
+            fates: Gets, for each window, what became of the blocks of which stacks were taken.
 
         Raises:
             ToolError: If there is no memory.
             OSError: If the artifact can't be written.
         """
         with _mapped(self.file) as data, FrameWriter(artifact) as frames:
-            return _analyse(data, self.clock, starts_ns, frames)
+            return _analyse(data, self.clock, starts_ns, frames, {} if fates is None else fates)
+
+    def stacks(self) -> Iterator[raw.Note | raw.Stack]:
+        """Yield where blocks were asked for, and what says which code was where then, in order."""
+        with _mapped(self.file) as data:
+            for place in raw.alone(data):
+                if place.kind is raw.Kind.STACK:
+                    yield raw.stack(data, place)
+                elif place.kind in {raw.Kind.ATTACH, raw.Kind.CODE}:
+                    yield raw.note(data, place)
 
 
 class _Mapped:
@@ -87,7 +110,11 @@ def _mapped(file: IO[bytes]) -> _Mapped:
 
 
 def _analyse(
-    data: bytes, clock: Clock, starts_ns: Mapping[int, int], frames: FrameWriter
+    data: bytes,
+    clock: Clock,
+    starts_ns: Mapping[int, int],
+    frames: FrameWriter,
+    fates: dict[int, dict[int, Fate]],
 ) -> dict[int, Usage]:
     library = compiled.helper()
     usages = {}
@@ -97,6 +124,7 @@ def _analyse(
         for events, count in _batches(data, clock):
             if events[0].window != window or live is None:
                 if live is not None:
+                    fates[window] = _fates(live)
                     ended, live = live, None
                     usages[window] = _finished(ended)
                 window = events[0].window
@@ -104,6 +132,7 @@ def _analyse(
             encoder.add(events, count)
             _checked(library.live_feed(live, events, count))
         if live is not None:
+            fates[window] = _fates(live)
             ended, live = live, None
             usages[window] = _finished(ended)
     finally:
@@ -153,6 +182,15 @@ class _Encoder:
             )
             self._frames.add(self._view[:size], written.value)
             at += taken.value
+
+
+def _fates(live: int) -> dict[int, Fate]:
+    count, peak_at = ctypes.c_size_t(), ctypes.c_uint64()
+    found = compiled.helper().live_sampled(live, ctypes.byref(count), ctypes.byref(peak_at))
+    return {
+        each.order: fate(each.born, each.died, peak_at.value, is_freed=bool(each.freed))
+        for each in found[: count.value]
+    }
 
 
 def _finished(live: int) -> Usage:

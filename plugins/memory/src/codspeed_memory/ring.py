@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 MAGIC: Final = 0x474E524D
-VERSION: Final = 1
+VERSION: Final = 2
 COUNTER_CLOCK: Final = 1
 MAPPINGS: Final = 2
 PROBED: Final = 4
@@ -31,10 +31,14 @@ _DESCRIPTION_BYTES: Final = 64  # struct ring_chunk
 # 2048 threads may record at once. Only pages that were used exist, the lowest chunks first.
 CHUNKS: Final = 2048
 CHUNK_BYTES: Final = 32 * 1024
+# A stack is cut where its chunk ends; those of pytest have up to 50 KB.
+STACK_CHUNK_BYTES: Final = 64 * 1024
 
-_HEADER: Final = struct.Struct("<8IQ")
+_HEADER: Final = struct.Struct("<8I2Q")
 # Offsets in struct ring_header.
 ENABLED: Final = 8
+STACK_INTERVAL: Final = 40
+STACKS: Final = 48
 DROPPED: Final = 72
 WAITS: Final = 80
 STOP: Final = 88 + 7 * 4
@@ -48,18 +52,26 @@ class Ring:
     """A ring that nobody uses yet; leaving its context unmaps and closes it."""
 
     def __init__(
-        self, *, flags: int = 0, chunks: int = CHUNKS, chunk_bytes: int = CHUNK_BYTES
+        self,
+        *,
+        flags: int = 0,
+        chunks: int = CHUNKS,
+        chunk_bytes: int | None = None,
+        stack_interval: int = 0,
     ) -> None:
         """Make the memory.
 
         Args:
             flags: COUNTER_CLOCK, MAPPINGS and PROBED.
             chunks: How many threads can record at once.
-            chunk_bytes: Size of each.
+            chunk_bytes: Size of each; as what is recorded needs it by default.
+            stack_interval: Bytes of allocations from one stack to the next; 0: no stacks.
 
         Raises:
             ToolError: If there is no memory.
         """
+        if chunk_bytes is None:
+            chunk_bytes = STACK_CHUNK_BYTES if stack_interval else CHUNK_BYTES
         table = _PAGE
         data = table + -(-chunks * _DESCRIPTION_BYTES // _PAGE) * _PAGE
         size = data + chunks * chunk_bytes
@@ -72,7 +84,7 @@ class Ring:
             problem = f"no memory for the ring of allocation events: {failure.strerror}"
             raise ToolError(problem, hint=f"it takes up to {size >> 20} MB") from failure
         header = (MAGIC, VERSION, 0, flags, chunk_bytes, chunks, table, data, _pid_namespace())
-        _HEADER.pack_into(self._map, 0, *header)
+        _HEADER.pack_into(self._map, 0, *header, stack_interval)
 
     @property
     def path(self) -> str:
@@ -97,6 +109,10 @@ class Ring:
     def set_word(self, offset: int, value: int) -> None:
         """Store a 32-bit word in one piece: other processes read it at any time."""
         ctypes.c_uint32.from_buffer(self._map, offset).value = value
+
+    def set_long_word(self, offset: int, value: int) -> None:
+        """Store a 64-bit word in one piece."""
+        ctypes.c_uint64.from_buffer(self._map, offset).value = value
 
     def __enter__(self) -> Self:
         """Return self."""

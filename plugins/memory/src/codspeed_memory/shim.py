@@ -44,9 +44,16 @@ class ShimBackend:
     """
 
     name = "shim"
+    takes_stacks = True
 
-    def __init__(self, *, mappings: bool = False) -> None:
-        """Take what else to record: `mappings` are anonymous ones, arenas of interpreters."""
+    def __init__(self, *, mappings: bool = False, stack_interval: int = 0) -> None:
+        """Take what else to record.
+
+        Args:
+            mappings: Anonymous ones too, arenas of interpreters.
+            stack_interval: Bytes of allocations from one stack to the next; 0: no stacks.
+        """
+        self._stack_interval = stack_interval
         self._flags = ring.clock_flags() | (ring.MAPPINGS if mappings else 0)
         self.has_probes = False
         self._pairs: list[tuple[int, int]] = []
@@ -70,7 +77,9 @@ class ShimBackend:
         """Make the ring and start the drainer; a harness gets no shim, only its targets do."""
         with contextlib.ExitStack() as stack:
             flags = self._flags | (ring.PROBED if self.has_probes else 0)
-            self._ring = stack.enter_context(ring.Ring(flags=flags))
+            self._ring = stack.enter_context(
+                ring.Ring(flags=flags, stack_interval=self._stack_interval)
+            )
             # No name: whatever happens to us, nothing is left behind.
             self._file = stack.enter_context(tempfile.TemporaryFile(dir=part.folder))
             self._drainer = stack.enter_context(_drained(self._ring, self._file))
@@ -91,6 +100,7 @@ class ShimBackend:
         if drainer is None or shared is None or drainer.poll() is not None:
             raise Refused(_LOST_DRAINER, hint="was it killed, or is the disk full?")
         began = self._note_time()
+        shared.set_long_word(ring.STACKS, 0)
         shared.set_word(ring.ENABLED, window)
         return began
 

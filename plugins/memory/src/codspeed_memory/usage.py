@@ -54,8 +54,27 @@ class Usage:
     process_count: int = 0
 
 
+@attrs.frozen
+class Fate:
+    """What became of a block of which a stack was taken.
+
+    Attributes:
+        at_peak: It was live when most was.
+        is_leaked: It was never freed.
+    """
+
+    at_peak: bool
+    is_leaked: bool
+
+
 # A build can start thousands; nobody reads them, and every bundle would carry them.
 SHOWN_PROCESSES = 100
+
+
+def fate(born: int, died: int, peak_at: int, *, is_freed: bool) -> Fate:
+    """Return a block's fate from when it came and went, as numbers of events; 0: it did not."""
+    at_peak = 0 < born <= peak_at and (not died or died > peak_at)
+    return Fate(at_peak, is_leaked=born > 0 and not is_freed)
 
 
 def largest(processes: list[ProcessUsage]) -> tuple[ProcessUsage, ...]:

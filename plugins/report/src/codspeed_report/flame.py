@@ -13,13 +13,13 @@ import attrs
 from codspeed import bundle as bundles
 from codspeed.errors import CodspeedError, UsageError
 from codspeed.model import CallTree, Frame, PartRecord
-from codspeed.orchestrate.slices import profile_of
+from codspeed.orchestrate.slices import profile_of, profiles_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from codspeed.model import Bundle
+    from codspeed.model import Bundle, RunPart
     from codspeed.protocols import Executor
 
 _SHOWN_CANDIDATES = 12
@@ -42,10 +42,15 @@ class Candidate:
 
 @attrs.frozen
 class Profile:
-    """A benchmark's call tree and where it came from."""
+    """A benchmark's call tree and where it came from.
+
+    Attributes:
+        of: Which of several profiles of a benchmark; empty for the usual one.
+    """
 
     candidate: Candidate
     tree: CallTree
+    of: str = ""
 
 
 @attrs.define
@@ -95,12 +100,14 @@ def load(
     bundle: Bundle,
     candidates: Sequence[Candidate],
     executor: Callable[[str, Mapping[str, Any]], Executor],
+    of: str = "",
 ) -> Profile:
     """Return the profile of a benchmark.
 
     Args:
         candidates: The parts that measured it; only one of them may have a profile.
         executor: Makes an executor from its name and recorded options.
+        of: Which of several profiles of a benchmark; empty for the usual one.
 
     Raises:
         NoProfileError: If no part has one; says why.
@@ -115,11 +122,11 @@ def load(
             reasons.append(f"{record.mode}: the profiles were removed by `codspeed store gc`")
             continue
         part = bundles.restore_part(bundle, record)
-        tree = profile_of(executor(record.executor, record.options), part, each.uri)
-        if tree is None or not tree.stacks:
-            reasons.append(f"{record.mode}: {record.executor} recorded no call stacks for it")
+        tree, reason = _tree(executor(record.executor, record.options), part, each, of)
+        if tree is None:
+            reasons.append(f"{record.mode}: {reason}")
         else:
-            found.append(Profile(each, tree))
+            found.append(Profile(each, tree, of))
     if not found:
         problem = f"{candidates[0].uri} has no profile ({'; '.join(dict.fromkeys(reasons))})"
         raise NoProfileError(problem, hint="measure again, or in a mode that records call stacks")
@@ -128,6 +135,24 @@ def load(
         problem = f"{candidates[0].uri} has several profiles: {modes}"
         raise UsageError(problem, hint="pick one with --mode")
     return found[-1]
+
+
+def _tree(
+    executor: Executor, part: RunPart, candidate: Candidate, of: str
+) -> tuple[CallTree | None, str]:
+    """Return a tree, or why there is none."""
+    if of:
+        trees = profiles_of(executor, part, candidate.uri)
+        tree = trees.get(of)
+        names = ", ".join(trees)
+        without = f"its profiles are {names}" if names else "it has no profiles of that kind"
+        empty = f"there is nothing in its profile {of!r}"
+    else:
+        tree = profile_of(executor, part, candidate.uri)
+        without = empty = f"{candidate.record.executor} recorded no call stacks for it"
+    if tree is None:
+        return None, without
+    return (tree, "") if tree.stacks else (None, empty)
 
 
 def nested(tree: CallTree) -> Node:

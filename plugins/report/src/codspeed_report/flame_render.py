@@ -39,7 +39,8 @@ def headline(profile: Profile, run_id: str, why: str) -> str:
     """Return the line that says what is shown."""
     candidate, tree = profile.candidate, profile.tree
     total = format_value(fold.cost(tree), tree.unit)
-    return f"{candidate.uri}: {total} in {candidate.record.mode} of run {run_id} ({why})"
+    of = f" {profile.of}" if profile.of else ""
+    return f"{candidate.uri}: {total}{of} in {candidate.record.mode} of run {run_id} ({why})"
 
 
 def table(tree: CallTree, *, limit: int, is_plain: bool) -> Table:
@@ -102,6 +103,7 @@ def document(profile: Profile, run_id: str) -> dict[str, Any]:
         "run_id": run_id,
         "uri": candidate.uri,
         "mode": candidate.record.mode,
+        "of": profile.of,
         "executor": candidate.record.executor,
         "model": candidate.record.model,
         "unit": tree.unit,

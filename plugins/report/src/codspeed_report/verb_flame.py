@@ -36,6 +36,7 @@ class View:
     limit: int
     least_percent: float
     mode: str | None
+    of: str
 
 
 def build(app: CommandApp) -> click.Command:
@@ -62,6 +63,11 @@ def build(app: CommandApp) -> click.Command:
         help="Smallest share that the tree shows.",
     )
     @click.option("--mode", help="Which profile, if the benchmark was measured in several modes.")
+    @click.option(
+        "--of",
+        default="",
+        help="Which of several profiles: allocated, peak or leaked, of memory.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
     @click.option(
         "--folded", "as_folded", is_flag=True, help="Write folded stacks to standard output."
@@ -74,6 +80,7 @@ def build(app: CommandApp) -> click.Command:
         limit: int,
         min_percent: float,
         mode: str | None,
+        of: str,
         as_json: bool,
         as_folded: bool,
     ) -> None:
@@ -84,6 +91,7 @@ def build(app: CommandApp) -> click.Command:
             limit=limit,
             least_percent=min_percent,
             mode=mode,
+            of=of,
         )
         show(app, uri, run, view)
 
@@ -103,7 +111,7 @@ def show(app: CommandApp, uri: str, run: str | None, view: View) -> None:
         raise UsageError(problem, hint="give one of them")
     taken = place.reading(app, lambda store: _taken(store, run))
     bundle = bundles.read(taken.path)
-    profile = flame.load(bundle, flame.find(bundle, uri, view.mode), app.executor)
+    profile = flame.load(bundle, flame.find(bundle, uri, view.mode), app.executor, view.of)
     run_id = bundle.manifest.run_id
     if view.as_json:
         app.write(to_json(flame_render.document(profile, run_id)))

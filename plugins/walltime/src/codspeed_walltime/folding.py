@@ -11,9 +11,9 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from codspeed.model import CallTree, Frame
-from codspeed_native import fold, jit_names, perf_data
+from codspeed_native import jit_names, perf_data
 from codspeed_native.address_space import AddressSpaces
+from codspeed_native.benchmark_tree import benchmark_tree
 from codspeed_native.perf_records import Lost, Sample
 from codspeed_native.symbolize import Symbolizer
 from codspeed_native.unwind import End, Unwinder
@@ -27,13 +27,7 @@ if TYPE_CHECKING:
     from codspeed.model import Outcome, Window
     from codspeed_native.unwind import Chain
 
-# A function of pytest-codspeed and others that calls the benchmark and does nothing else.
-_ROOT_MARK: Final = "__codspeed_root_frame__"
-_TRUNCATED: Final = Frame("[truncated]", kind="harness")
-_HARNESS: Final = Frame("[harness]", kind="harness")
 _OUR_HARNESS: Final = "exec-harness"
-
-Stack = tuple[Frame, ...]
 
 
 def profiles(
@@ -64,7 +58,7 @@ def profiles(
     truncated = 0
     for uri, counted in chains.items():
         stacks = [(symbolizer.stack(chain), chain.end, n) for chain, n in counted.items()]
-        trees[uri] = _tree(stacks)
+        trees[uri] = benchmark_tree(UNIT, stacks)
         truncated += sum(n for _stack, end, n in stacks if end is not End.ROOT)
     inside = sum(counted.total() for counted in chains.values())
     return Profiles(trees, inside, truncated, lost)
@@ -123,22 +117,3 @@ def _spans(windows: Iterable[Window]) -> Iterator[tuple[int, int, str]]:
         if window.uri is not None:
             for start, end in window.rounds or ((window.start, window.end),):
                 yield start, end, window.uri
-
-
-def _tree(stacks: Iterable[tuple[Stack, End, int]]) -> CallTree:
-    """Cut at the root frame; what has none and is not whole stands under a frame of its own."""
-    whole: list[tuple[Stack, int]] = []
-    cut: list[tuple[Stack, int]] = []
-    for stack, end, n in stacks:
-        is_whole = end is End.ROOT or any(map(_is_root, stack))
-        (whole if is_whole else cut).append((stack, n))
-    tree = fold.rooted(
-        fold.call_tree(UNIT, whole), _is_root, root=Frame(_ROOT_MARK, kind="harness"),
-        outside=_HARNESS,
-    )  # fmt: skip
-    under = fold.call_tree(UNIT, (((_TRUNCATED, *stack), n) for stack, n in cut))
-    return fold.merge([tree, under]) or tree
-
-
-def _is_root(frame: Frame) -> bool:
-    return _ROOT_MARK in frame.function

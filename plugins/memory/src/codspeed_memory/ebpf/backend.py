@@ -23,6 +23,7 @@ class EbpfBackend:
     """See `codspeed_memory.backend.Backend`."""
 
     name = "ebpf"
+    takes_stacks = False
 
     def __init__(self, limits: Limits | None = None) -> None:
         """Take what it may use, for tests."""

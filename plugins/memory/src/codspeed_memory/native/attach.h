@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "recorder.h"
+#include "stack.h"
 
 #define RING_VARIABLE "CODSPEED_MEMORY_RING="
 #define TEXT_LIMIT 1024 /* of paths; what is longer is cut */
@@ -26,7 +27,10 @@ static void process_identify(void) {
   atomic_store_explicit(&process->owner, raw_pid(), memory_order_release);
 }
 
-static void process_forked(void) { atomic_store(&process->owner, 0); }
+static void process_forked(void) {
+  atomic_store(&process->owner, 0);
+  atomic_store(&process->code, 0);
+}
 
 /* What glibc's pthread_atfork is made of: that one is no dynamic symbol everywhere. */
 extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *)

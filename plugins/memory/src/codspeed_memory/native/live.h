@@ -42,9 +42,18 @@ struct usage {
   uint64_t timeline[BUCKETS];  /* highest live bytes in each bucket, plus one; 0: no event */
 };
 
+/* A block of which a stack was taken; times are numbers of events, 0: it never came. */
+struct sampled {
+  uint64_t order; /* which stack */
+  uint64_t born;
+  uint64_t died; /* freed, or its process has ended */
+  uint64_t freed;
+};
+
 struct process_state {
   struct process_usage usage;
   struct table blocks;
+  struct table marks; /* address -> place in `sampled` */
   uint64_t block_count;
   int has_ended;
 };
@@ -57,6 +66,10 @@ struct live {
   size_t room;
   size_t last;        /* the process of the last event */
   struct table index; /* pid -> place in `processes` */
+  uint64_t peak_at;   /* number of the event */
+  struct sampled *sampled;
+  size_t sampled_count;
+  size_t sampled_room;
   int out_of_memory;
 };
 
@@ -65,8 +78,12 @@ struct live {
 
 void live_free(struct live *live) {
   if (!live) return;
-  for (size_t i = 0; i < live->usage.processes; i++) table_free(&live->processes[i].blocks);
+  for (size_t i = 0; i < live->usage.processes; i++) {
+    table_free(&live->processes[i].blocks);
+    table_free(&live->processes[i].marks);
+  }
   free(live->processes);
+  free(live->sampled);
   table_free(&live->index);
   free(live);
 }
@@ -98,12 +115,66 @@ static struct process_state *process_of(struct live *live, uint32_t pid) {
   return &live->processes[place];
 }
 
+/* --- Stacks --- */
+
+static void block_went(struct live *live, struct process_state *process, uint64_t address) {
+  uint64_t place;
+  if (!table_get(&process->marks, address, &place) || !live->sampled[place].born) return;
+  table_take(&process->marks, address, &place);
+  if (!live->sampled[place].died) live->sampled[place].died = live->usage.events;
+  live->sampled[place].freed = 1;
+}
+
+static void block_came(struct live *live, struct process_state *process, uint64_t address) {
+  uint64_t place;
+  if (!table_get(&process->marks, address, &place)) return;
+  live->sampled[place].born = live->usage.events;
+  if (process->has_ended) live->sampled[place].died = live->usage.events;
+}
+
+/* While a block is moved it is known by its thread. */
+static void block_moves(struct live *live, struct process_state *process, uint64_t from,
+                        uint64_t to) {
+  uint64_t place;
+  if (table_take(&process->marks, from, &place) && !table_put(&process->marks, to, place))
+    live->out_of_memory = 1;
+}
+
+/* A stack was taken for the next allocation on its address. */
+static void mark(struct live *live, struct process_state *process, const struct event *event) {
+  if (live->sampled_count == live->sampled_room) {
+    size_t room = live->sampled_room ? 2 * live->sampled_room : 64;
+    struct sampled *more = realloc(live->sampled, room * sizeof *more);
+    if (!more) {
+      live->out_of_memory = 1;
+      return;
+    }
+    live->sampled = more;
+    live->sampled_room = room;
+  }
+  block_went(live, process, event->address);
+  live->sampled[live->sampled_count] = (struct sampled){.order = event->aux};
+  if (!table_put(&process->marks, event->address, live->sampled_count++)) live->out_of_memory = 1;
+}
+
+static void all_died(struct live *live, const struct process_state *process) {
+  for (size_t i = 0; process->marks.slots && i <= process->marks.mask; i++) {
+    if (!process->marks.slots[i][0]) continue;
+    struct sampled *sampled = &live->sampled[process->marks.slots[i][1]];
+    if (sampled->born && !sampled->died) sampled->died = live->usage.events;
+  }
+}
+
+/* --- Blocks --- */
+
 static void grow(struct live *live, struct process_state *process, uint64_t bytes) {
   process->usage.live += bytes;
   if (process->usage.live > process->usage.peak) process->usage.peak = process->usage.live;
   if (process->has_ended) return;
   live->now += bytes;
-  if (live->now > live->usage.peak) live->usage.peak = live->now;
+  if (live->now <= live->usage.peak) return;
+  live->usage.peak = live->now;
+  live->peak_at = live->usage.events;
 }
 
 static void shrink(struct live *live, struct process_state *process, uint64_t bytes) {
@@ -116,6 +187,7 @@ static int take_block(struct live *live, struct process_state *process, uint64_t
   if (!table_take(&process->blocks, address, size)) return 0;
   process->block_count--;
   shrink(live, process, *size);
+  block_went(live, process, address);
   return 1;
 }
 
@@ -125,6 +197,7 @@ static void put_block(struct live *live, struct process_state *process, uint64_t
   take_block(live, process, address, &replaced);
   if (!table_put(&process->blocks, address, size)) live->out_of_memory = 1;
   process->block_count++;
+  block_came(live, process, address);
   grow(live, process, size);
 }
 
@@ -155,6 +228,7 @@ static void unmap(struct live *live, struct process_state *process, const struct
 static void reallocated(struct live *live, struct process_state *process,
                         const struct event *event) {
   uint64_t old;
+  block_went(live, process, PENDING(event->tid));
   if (event->aux)
     count_free(live, process, table_take(&process->blocks, PENDING(event->tid), &old));
   allocate(live, process, event);
@@ -164,14 +238,18 @@ static void not_reallocated(struct live *live, struct process_state *process,
                             const struct event *event) {
   uint64_t old;
   int is_known = table_take(&process->blocks, PENDING(event->tid), &old);
-  if (!event->size)
+  if (!event->size) {
+    block_went(live, process, PENDING(event->tid));
     count_free(live, process, is_known);
-  else if (is_known)
+  } else if (is_known) {
     put_block(live, process, event->address, old);
+    block_moves(live, process, PENDING(event->tid), event->address);
+  }
 }
 
 static void ended(struct live *live, struct process_state *process) {
   if (!process->has_ended) live->now -= process->usage.live;
+  all_died(live, process);
   process->has_ended = 1;
 }
 
@@ -180,6 +258,7 @@ static void replaced(struct live *live, struct process_state *process) {
   live->usage.leaked += process->usage.live;
   live->usage.leaked_blocks += process->block_count;
   table_free(&process->blocks);
+  table_free(&process->marks);
   process->usage.live = process->block_count = 0;
   process->has_ended = 0;
 }
@@ -196,6 +275,7 @@ static void apply(struct live *live, struct process_state *process, const struct
       break;
     case KIND_MUNMAP: unmap(live, process, event); break;
     case KIND_REALLOC_BEGIN:
+      block_moves(live, process, event->address, PENDING(event->tid));
       if (take_block(live, process, event->address, &size) &&
           !table_put(&process->blocks, PENDING(event->tid), size))
         live->out_of_memory = 1;
@@ -227,9 +307,13 @@ static void note_time(struct live *live, uint64_t ns) {
 /* Returns 0 when memory ran out. */
 int live_feed(struct live *live, const struct event *events, size_t count) {
   for (size_t i = 0; i < count && !live->out_of_memory; i++) {
-    if (events[i].kind >= KIND_EXEC) continue;
+    if (events[i].kind >= KIND_EXEC && events[i].kind != KIND_STACK) continue;
     struct process_state *process = process_of(live, events[i].pid);
     if (!process) return 0;
+    if (events[i].kind == KIND_STACK) {
+      mark(live, process, &events[i]);
+      continue;
+    }
     live->usage.events++;
     apply(live, process, &events[i]);
     note_time(live, events[i].ns);
@@ -240,6 +324,13 @@ int live_feed(struct live *live, const struct event *events, size_t count) {
 /* The window is closed: tell the sums; `processes` as many as `usage->processes` says. */
 const struct process_usage *live_process(const struct live *live, size_t index) {
   return &live->processes[index].usage;
+}
+
+/* Blocks of which stacks were taken, `count` of them. */
+const struct sampled *live_sampled(const struct live *live, size_t *count, uint64_t *peak_at) {
+  *count = live->sampled_count;
+  *peak_at = live->peak_at;
+  return live->sampled;
 }
 
 void live_finish(struct live *live, struct usage *usage) {

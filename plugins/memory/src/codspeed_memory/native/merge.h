@@ -49,10 +49,10 @@ static size_t count_blocks(const char *data, size_t size) {
   return count;
 }
 
-/* Text follows a note; it is no event. */
+/* Text follows a note, and a stack likewise; it is no event. */
 static uint32_t events_in(const struct ring_record *records, uint32_t count) {
   uint32_t kind = records->kind_size & 0xff;
-  return kind == KIND_ATTACH || (kind >= KIND_EXEC && kind <= KIND_SPAWN) ? 1 : count;
+  return kind == KIND_ATTACH || (kind >= KIND_EXEC && kind <= KIND_STACK) ? 1 : count;
 }
 
 static int read_blocks(struct merge *merge, const char *data, size_t size) {

@@ -17,6 +17,8 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* In each function itself, where the kind is known: a call costs two nanoseconds. */
+#define INLINE static inline __attribute__((always_inline))
 #define BARRIER() __asm__ volatile("" ::: "memory") /* against our own signal handlers */
 
 #define WAIT_MS 50
@@ -32,6 +34,13 @@ struct thread {
   uint32_t tid;
   volatile uint32_t busy;
   uint32_t quiet; /* inside a function that is itself recorded */
+  int64_t bytes_left; /* until the next stack is taken */
+  uint64_t interval;  /* what that was drawn for */
+  uint64_t random;
+  char *copies; /* room for the last stack, and for the next */
+  uint64_t last; /* where the last begins in it */
+  uint64_t last_pointer;
+  uint64_t last_length; /* 0: there is none */
 };
 
 /* Initial-exec: at a fixed offset from the thread pointer, so it is there without a call. */
@@ -39,6 +48,7 @@ static __thread struct thread self __attribute__((tls_model("initial-exec")));
 
 struct process {
   _Atomic uint32_t owner; /* our process id; 0 in a child that has not noticed yet */
+  _Atomic uint64_t code;  /* what was mapped when our code was noted; see stack.h */
 };
 static struct process no_process;
 static struct process *process = &no_process;
@@ -53,7 +63,7 @@ static inline uint32_t recorder_window(void) {
   return atomic_load_explicit(&ring->enabled, memory_order_relaxed);
 }
 
-static inline uint64_t recorder_stamp(void) {
+INLINE uint64_t recorder_stamp(void) {
   if (LIKELY(ring->flags & RING_COUNTER_CLOCK)) return ring_counter();
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now); /* the vDSO's; can't fail, so errno stays */
@@ -141,6 +151,9 @@ static inline void fill(struct ring_record *record, uint32_t kind, uint64_t addr
 static void drop(void) { atomic_fetch_add(&ring->dropped, 1); }
 
 static void process_identify(void);
+static void stack_restart(struct thread *thread, uint64_t seed);
+static void stack_take(struct thread *thread, uint64_t address, uint64_t size);
+static void stack_end(struct thread *thread);
 
 static uint32_t process_id(void) {
   uint32_t owner = atomic_load_explicit(&process->owner, memory_order_relaxed);
@@ -174,20 +187,25 @@ static __attribute__((noinline, cold)) int thread_renew(struct thread *thread, u
   int is_ours = thread->chunk && thread->owner == owner; /* else it is the parent's */
   if (is_ours) chunk_finished(thread->chunk);
   if (thread->owner != owner || !thread->tid) thread->tid = raw_tid();
+  int is_start = thread->owner != owner || thread->window != window;
   thread->owner = owner;
   thread->window = window;
   thread->count = 0;
   thread->next = thread->end = NULL;
   thread->chunk = chunk_take(owner, thread->tid, window, &thread->next);
   if (!thread->chunk) return 0;
+  if (is_start) stack_restart(thread, thread->chunk->order);
   thread->end = thread->next + ring->chunk_bytes / sizeof *thread->next;
   /* Keys below 32 live in the thread's descriptor: setting ours allocates nothing. */
   if (has_exit_key) pthread_setspecific(exit_key, thread);
   return 1;
 }
 
-static inline void record(uint32_t window, uint32_t kind, uint64_t address, uint64_t size,
-                          uint64_t aux) {
+static inline int takes_memory(uint32_t kind) {
+  return kind <= KIND_MMAP && kind != KIND_FREE;
+}
+
+INLINE void record(uint32_t window, uint32_t kind, uint64_t address, uint64_t size, uint64_t aux) {
   struct thread *thread = &self;
   uint32_t owner = atomic_load_explicit(&process->owner, memory_order_relaxed);
   if (UNLIKELY(thread->busy)) {
@@ -201,6 +219,10 @@ static inline void record(uint32_t window, uint32_t kind, uint64_t address, uint
       !thread_renew(thread, window)) {
     drop();
   } else {
+    /* Before the event itself: what is read in this order knows at once where the block is from. */
+    if (UNLIKELY(ring->stack_interval) && takes_memory(kind) &&
+        (thread->bytes_left -= (int64_t)size) <= 0)
+      stack_take(thread, address, size);
     fill(thread->next++, kind, address, size, aux);
     atomic_store_explicit(&thread->chunk->count, ++thread->count, memory_order_release);
   }
@@ -215,6 +237,7 @@ static void thread_ended(void *argument) {
   thread->chunk = NULL;
   thread->next = thread->end = NULL;
   thread->owner = 0;
+  stack_end(thread);
 }
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC 0x474e524du /* "MRNG" */
-#define RING_VERSION 1u        /* 1: first */
+#define RING_VERSION 2u        /* 1: first; 2: stacks */
 
 /* header.flags */
 #define RING_COUNTER_CLOCK 1u /* stamps are counter ticks; else CLOCK_MONOTONIC nanoseconds */
@@ -42,6 +42,10 @@ enum record_kind {
   KIND_EXEC = 20, /* text: the program */
   KIND_EXEC_FAILED = 21,
   KIND_SPAWN = 22, /* text: the program; address: the child */
+  KIND_CODE = 23,  /* text: lines of /proc/PID/maps, of what can be executed */
+  /* `address` is about to be given out; aux: the chunk's order. What follows, `size` bytes, is a
+   * ring_stack, registers and a copy of the stack. */
+  KIND_STACK = 24,
 };
 #define KIND_FIRST_TEXT KIND_ATTACH
 
@@ -53,6 +57,14 @@ struct ring_record {
   uint64_t address;
   uint64_t kind_size; /* kind in the low byte, size above it */
   uint64_t aux;
+};
+
+struct ring_stack {
+  uint64_t size;     /* of the block */
+  uint64_t interval; /* bytes from sample to sample, in the mean */
+  uint64_t same;     /* bytes above the copy that are what the thread's last stack had there */
+  uint64_t mask;     /* which registers: sample_regs_user of perf_event_open(2) */
+  uint64_t registers[];
 };
 
 struct ring_chunk { /* a cache line of its own */
@@ -76,8 +88,11 @@ struct ring_header {
   uint32_t chunks;
   uint32_t table_offset;
   uint32_t data_offset;
-  uint64_t pid_namespace; /* inode of the runner's */
-  uint64_t unused0[3];
+  uint64_t pid_namespace;  /* inode of the runner's */
+  uint64_t stack_interval; /* bytes from stack to stack, in the mean; 0: no stacks */
+  /* Stacks taken in this window, by all; here, since this line is seldom written then. */
+  _Atomic uint64_t stacks;
+  uint64_t unused0;
   /* Written by targets and the drainer; on other cache lines than what every event reads. */
   _Atomic uint64_t order;
   _Atomic uint64_t dropped;

@@ -28,7 +28,7 @@ static inline uint32_t enter(void) { return recorder_window(); }
 static inline void leave(void) {}
 #endif
 
-static inline void *allocated(uint32_t window, uint32_t kind, void *block, size_t size) {
+INLINE void *allocated(uint32_t window, uint32_t kind, void *block, size_t size) {
   leave();
   if (UNLIKELY(window) && block) record(window, kind, (uintptr_t)block, size, 0);
   return block;
