@@ -130,9 +130,9 @@ def test_flags_reach_the_request() -> None:
 
 
 def test_uploader_none_means_nowhere() -> None:
-    assert request.uploaders(("none",)) == ()
+    assert request.names_or_none("uploader", ("none",)) == ()
     with pytest.raises(UsageError):
-        request.uploaders(("none", "local"))
+        request.names_or_none("uploader", ("none", "local"))
 
 
 def test_a_variant_has_one_value_per_key() -> None:

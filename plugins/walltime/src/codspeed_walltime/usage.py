@@ -1,0 +1,231 @@
+"""CPU time, waiting for a CPU and context switches of the benchmark's processes, by window.
+
+For integrations that know only wall time; our exec-harness reads the same of each round itself.
+`usage.json` in the profile folder, version 1, so that a restored part has the numbers too.
+
+What is counted are the command and all that descends from it. A window holds more than its rounds:
+what an integration does between two of them, with some also its search for the number of
+iterations. CPU time is therefore read at each marker as well; `rounds.py` tells what of it is a
+round's.
+"""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from codspeed import wire
+from codspeed.errors import ResultsError
+from codspeed.launch.processes import (
+    PROC,
+    Processes,
+    Reading,
+    Used,
+    cpu_ns,
+    descendants,
+    started_ns,
+    used,
+)
+from codspeed_walltime.rounds import MOST_DOUBT, RoundUsage, of_rounds
+from codspeed_walltime.rounds import Reading as CpuReading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from codspeed.model import Window
+
+USAGE: Final = "usage.json"
+_VERSION: Final = 1
+_WHERE: Final = "usage.json of the profile folder"
+
+
+@attrs.frozen
+class WindowUsage:
+    """What was used while the window of a benchmark was open.
+
+    Attributes:
+        wall_ns: How long it was open.
+        cpu_ns: CPU time of the command and its descendants; None if it is not known to 5 %.
+        queue_ns: How long their threads were ready to run and had no CPU, summed over threads.
+        switches: Context switches of these threads.
+        rounds: What of it can be said of the rounds; None if nothing can.
+    """
+
+    wall_ns: int
+    cpu_ns: int | None
+    queue_ns: int
+    switches: int
+    rounds: RoundUsage | None = None
+
+
+@attrs.frozen
+class Usage:
+    """What the file holds.
+
+    Attributes:
+        notes: What holds for each benchmark of the part.
+        windows: The latest of each benchmark, by URI.
+    """
+
+    version: int = _VERSION
+    notes: tuple[str, ...] = ()
+    windows: Mapping[str, WindowUsage] = attrs.field(factory=dict)
+
+
+@attrs.define
+class _Seen:
+    """A window as it was seen; nanoseconds on CLOCK_MONOTONIC.
+
+    Attributes:
+        markers: Who sent each, and the CPU time of that process when it came.
+        born_ns: CPU time of processes that began in this window and were not followed.
+        is_whole: False if a process that was not followed was there before.
+    """
+
+    start_ns: int
+    before: Reading
+    end_ns: int = 0
+    after: Reading | None = None
+    markers: list[tuple[int, CpuReading]] = attrs.field(factory=list)
+    born_ns: int = 0
+    is_whole: bool = True
+
+
+class Watch:
+    """Reads what the benchmark's processes use whenever the integration waits for an answer.
+
+    Attributes:
+        windows: Those that were closed, in order.
+    """
+
+    def __init__(self, *, proc: Path = PROC) -> None:
+        """Prepare; nothing is opened yet."""
+        self.windows: list[_Seen] = []
+        self._proc = proc
+        self._processes = Processes(proc=proc)
+        self._root = 0
+        self._open: _Seen | None = None
+
+    def spawned(self, pid: int) -> None:
+        """Follow the command; it is held before its exec."""
+        self._root = pid
+        self._processes.follow((pid,))
+
+    def refresh(self) -> None:
+        """Look for descendants; they are followed from now on."""
+        self._processes.follow(descendants(self._root, proc=self._proc))
+
+    def started(self) -> None:
+        """A window opens."""
+        self._open = _Seen(time.monotonic_ns(), self._processes.read())
+
+    def stopped(self) -> None:
+        """It closes."""
+        seen, self._open = self._open, None
+        if seen is None:
+            return
+        seen.after = self._processes.read()
+        seen.end_ns = time.monotonic_ns()
+        self.windows.append(seen)
+
+    def marker(self, pid: int) -> None:
+        """A process marked a moment, and waits."""
+        if self._open is None:
+            return
+        cpu = cpu_ns(pid)
+        if cpu is not None:
+            self._open.markers.append((pid, CpuReading(time.monotonic_ns(), cpu)))
+
+    def named(self, pid: int) -> None:
+        """The latest window got its name from `pid`, which waits; nothing is measured now."""
+        known = self._processes.pids
+        self.refresh()
+        if not self.windows:
+            return
+        seen = self.windows[-1]
+        for fresh in self._processes.pids - known:
+            began_ns, cpu = started_ns(fresh, proc=self._proc), cpu_ns(fresh)
+            if began_ns is None or cpu is None:
+                continue
+            if began_ns >= seen.start_ns:
+                seen.born_ns += cpu
+            elif began_ns < seen.end_ns:
+                seen.is_whole = False
+        # One that is none of the command's descendants: what it does is not what we read.
+        seen.is_whole &= pid in self._processes.pids or cpu_ns(pid) is None
+
+    def close(self) -> None:
+        """Close all files; the windows stay."""
+        self._processes.close()
+
+
+def summed(windows: Sequence[Window], seen: Sequence[_Seen]) -> dict[str, WindowUsage]:
+    """Return what was used in the latest window of each benchmark."""
+    found = {}
+    starts = [each.start_ns for each in seen]
+    for window in windows:
+        position = bisect.bisect_right(starts, window.start) - 1
+        if window.uri is None or position < 0 or window.end < seen[position].end_ns:
+            continue
+        usage = _usage(window, seen[position])
+        if usage is not None:
+            found[window.uri] = usage
+    return found
+
+
+def _usage(window: Window, seen: _Seen) -> WindowUsage | None:
+    if seen.after is None or not seen.is_whole or not seen.after.cpu:
+        return None
+    total = used(seen.before, seen.after)
+    total = total._replace(cpu_ns=total.cpu_ns + seen.born_ns)
+    is_known = total.blur_ns <= MOST_DOUBT * total.cpu_ns
+    return WindowUsage(
+        wall_ns=window.end - window.start,
+        cpu_ns=total.cpu_ns if is_known else None,
+        queue_ns=total.queue_ns,
+        switches=total.switches,
+        rounds=_of_rounds(window, seen, total) if is_known else None,
+    )
+
+
+def _of_rounds(window: Window, seen: _Seen, total: Used) -> RoundUsage | None:
+    """Read the rounds one by one if one process did the work, else all of them as one."""
+    assert seen.after is not None, "asked before"
+    before, after = seen.before.cpu, seen.after.cpu
+    whole = [CpuReading(seen.start_ns, 0), CpuReading(seen.end_ns, total.cpu_ns)]
+    speakers = {pid for pid, _reading in seen.markers}
+    markers = [reading for _pid, reading in seen.markers] if len(speakers) == 1 else []
+    is_single = len(seen.after.threads) == len(after)
+    speaker = min(speakers, default=0)
+    if markers and speaker in before and speaker in after:
+        own_ns = after[speaker] - before[speaker]
+        if total.cpu_ns - own_ns <= MOST_DOUBT * total.cpu_ns:
+            first = CpuReading(seen.start_ns, before[speaker])
+            last = CpuReading(seen.end_ns, after[speaker])
+            curve = [first, *markers, last]
+            return of_rounds(window.rounds, curve, markers, is_single=is_single)
+    return of_rounds(window.rounds, whole, markers, is_single=False)
+
+
+def dump(usage: Usage) -> bytes:
+    """Return the file's bytes."""
+    return wire.dump_json(wire.to_plain(usage))
+
+
+def read(folder: Path) -> Usage:
+    """Return what a part's processes used; nothing if it was not noted.
+
+    Raises:
+        ResultsError: If the file can't be understood.
+    """
+    try:
+        data = (folder / USAGE).read_bytes()
+    except OSError:
+        return Usage()
+    document = wire.load_json(data, where=_WHERE, error=ResultsError)
+    return wire.from_plain(document, Usage, where=_WHERE, error=ResultsError)
