@@ -390,7 +390,8 @@ class ExecutorDefaults:
 class Instrument(Protocol):
     """Adds observation to a run part.
 
-    At Start the instruments come first, then the executor; at Stop the reverse.
+    At Start the instruments come first, then the executor; at Stop the reverse. One that has
+    `prepare(system, reporter)` is called with this machine and whom to tell, first.
     """
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
@@ -413,6 +414,9 @@ class InstrumentDefaults:
 
     def __init__(self, options: Any = None) -> None:
         self.options = options
+
+    def prepare(self, _system: System, _reporter: Reporter) -> None:
+        """Need to know nothing."""
 
     def environment(self, _part: RunPart) -> Mapping[str, str]:
         """Add no variables."""

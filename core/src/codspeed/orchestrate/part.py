@@ -327,6 +327,8 @@ class Measurement:
         hooks: list[tuple[Plugin, Hooks]] = []
         for plugin, instrument in self._observing(executor):
             with blaming(plugin):
+                if hasattr(instrument, "prepare"):  # younger than the first plugins
+                    instrument.prepare(self.system, self.reporter)
                 hooks.append((plugin, stack.enter_context(_stopped(plugin, instrument, self))))
                 environment.update(instrument.environment(self.part))
                 launch = instrument.wrap(self.part, self.part.launch)

@@ -12,6 +12,7 @@ round is doubt: the CPU may have been used there.
 from __future__ import annotations
 
 import bisect
+import itertools
 import statistics
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -94,14 +95,18 @@ def of_rounds(
     """
     call = _call(rounds, markers)
     groups = _groups(rounds, curve, [marker.moment for marker in markers], call)
-    # Left out are those around which the integration did something else, or had to wait itself.
-    clear = [group for group in groups if group.doubt_ns <= MOST_DOUBT * group.cpu_ns]
+    if not groups:
+        return None
+    # Left out are those around which the integration did something else, or had to wait itself. The
+    # limit is one for all: if it were each round's own, the longer ones would be chosen.
+    most_ns = MOST_DOUBT * statistics.median(group.cpu_ns for group in groups)
+    clear = [group for group in groups if group.doubt_ns <= most_ns]
     count = sum(len(group.walls) for group in clear)
     if count == 0 or count < _LEAST_SHARE * len(rounds):
         return None
     if is_single:
         for group in clear:
-            group.cpu_ns = min(group.cpu_ns, group.wall_ns)
+            group.cpu_ns = min(max(0.0, group.cpu_ns), group.wall_ns)
     return _described(clear)
 
 
@@ -153,9 +158,12 @@ def _groups(
 def _call(rounds: Sequence[tuple[int, int]], markers: Sequence[Reading]) -> Reading:
     """Return how long sending a marker takes, answer included, and how much CPU time."""
     ends = sorted(end for _start, end in rounds)
-    spans, cpus = [0], [0]
-    for before, after in zip(markers, markers[1:], strict=False):
-        if bisect.bisect_right(ends, before.moment) == bisect.bisect_right(ends, after.moment):
-            spans.append(after.moment - before.moment)
-            cpus.append(after.cpu - before.cpu)
-    return Reading(statistics.median_low(spans), statistics.median_low(cpus))
+    calls = [
+        Reading(after.moment - before.moment, after.cpu - before.cpu)
+        for before, after in itertools.pairwise(markers)
+        if bisect.bisect_right(ends, before.moment) == bisect.bisect_right(ends, after.moment)
+    ]
+    if not calls:
+        return Reading(0, 0)
+    moments, cpus = zip(*calls, strict=True)
+    return Reading(statistics.median_low(moments), statistics.median_low(cpus))
