@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PROC: Final = Path("/proc")
-_CLOCK_SCHED: Final = 2  # CPUCLOCK_SCHED of posix-timers.h: exact, whatever the timer's rate
+_CLOCK_SCHED: Final = 2  # CPUCLOCK_SCHED of posix-timers.h: nanoseconds, not ticks
 _FILE_BYTES: Final = 4096
 # Of all processes together, which makes 0.1 ms: the benchmark waits meanwhile.
 _MOST_THREADS: Final = 32
@@ -97,7 +97,8 @@ def used(before: Reading, after: Reading) -> Used:
 def cpu_ns(pid: int) -> int | None:
     """Return the CPU time of a process, threads that ended included; None if it is gone.
 
-    Needs no file and no rights: clock_getcpuclockid(3) does the same.
+    Exact for one that waits; a thread that runs right now is behind by up to a tick of the kernel's
+    timer, 1 to 10 ms. Needs no file and no rights: clock_getcpuclockid(3) does the same.
     """
     try:
         return time.clock_gettime_ns((~pid << 3) | _CLOCK_SCHED)

@@ -22,6 +22,7 @@ from codspeed import wire
 from codspeed.errors import ResultsError
 from codspeed.launch.processes import (
     PROC,
+    TICK_NS,
     Processes,
     Reading,
     Used,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 USAGE: Final = "usage.json"
 _VERSION: Final = 1
-_WHERE: Final = "usage.json of the profile folder"
+_OTHER_VERSION: Final = f"CPU time is not known: {USAGE} was written by another version of codspeed"
 
 
 @attrs.frozen
@@ -78,8 +79,11 @@ class Usage:
 
 
 @attrs.define
-class _Seen:
+class Seen:
     """A window as it was seen; nanoseconds on CLOCK_MONOTONIC.
+
+    Of processes that were not followed when it opened the CPU time is in `born_ns` if they began in
+    it; else nothing can be said of the window.
 
     Attributes:
         markers: Who sent each, and the CPU time of that process when it came.
@@ -105,11 +109,11 @@ class Watch:
 
     def __init__(self, *, proc: Path = PROC) -> None:
         """Prepare; nothing is opened yet."""
-        self.windows: list[_Seen] = []
+        self.windows: list[Seen] = []
         self._proc = proc
         self._processes = Processes(proc=proc)
         self._root = 0
-        self._open: _Seen | None = None
+        self._open: Seen | None = None
 
     def spawned(self, pid: int) -> None:
         """Follow the command; it is held before its exec."""
@@ -122,7 +126,7 @@ class Watch:
 
     def started(self) -> None:
         """A window opens."""
-        self._open = _Seen(time.monotonic_ns(), self._processes.read())
+        self._open = Seen(time.monotonic_ns(), self._processes.read())
 
     def stopped(self) -> None:
         """It closes."""
@@ -152,7 +156,7 @@ class Watch:
             began_ns, cpu = started_ns(fresh, proc=self._proc), cpu_ns(fresh)
             if began_ns is None or cpu is None:
                 continue
-            if began_ns >= seen.start_ns:
+            if began_ns + TICK_NS >= seen.start_ns:  # it is told early by up to a tick
                 seen.born_ns += cpu
             elif began_ns < seen.end_ns:
                 seen.is_whole = False
@@ -164,7 +168,7 @@ class Watch:
         self._processes.close()
 
 
-def summed(windows: Sequence[Window], seen: Sequence[_Seen]) -> dict[str, WindowUsage]:
+def summed(windows: Sequence[Window], seen: Sequence[Seen]) -> dict[str, WindowUsage]:
     """Return what was used in the latest window of each benchmark."""
     found = {}
     starts = [each.start_ns for each in seen]
@@ -178,7 +182,7 @@ def summed(windows: Sequence[Window], seen: Sequence[_Seen]) -> dict[str, Window
     return found
 
 
-def _usage(window: Window, seen: _Seen) -> WindowUsage | None:
+def _usage(window: Window, seen: Seen) -> WindowUsage | None:
     if seen.after is None or not seen.is_whole or not seen.after.cpu:
         return None
     total = used(seen.before, seen.after)
@@ -193,7 +197,7 @@ def _usage(window: Window, seen: _Seen) -> WindowUsage | None:
     )
 
 
-def _of_rounds(window: Window, seen: _Seen, total: Used) -> RoundUsage | None:
+def _of_rounds(window: Window, seen: Seen, total: Used) -> RoundUsage | None:
     """Read the rounds one by one if one process did the work, else all of them as one."""
     assert seen.after is not None, "asked before"
     before, after = seen.before.cpu, seen.after.cpu
@@ -220,12 +224,15 @@ def dump(usage: Usage) -> bytes:
 def read(folder: Path) -> Usage:
     """Return what a part's processes used; nothing if it was not noted.
 
-    Raises:
-        ResultsError: If the file can't be understood.
+    A file that can't be understood is no reason to lose the times: a note says so.
     """
     try:
         data = (folder / USAGE).read_bytes()
     except OSError:
         return Usage()
-    document = wire.load_json(data, where=_WHERE, error=ResultsError)
-    return wire.from_plain(document, Usage, where=_WHERE, error=ResultsError)
+    try:
+        document = wire.load_json(data, where=USAGE, error=ResultsError)
+        found = wire.from_plain(document, Usage, where=USAGE, error=ResultsError)
+    except ResultsError as failure:
+        return Usage(notes=(f"CPU time is not known: {failure.problem}",))
+    return found if found.version == _VERSION else Usage(notes=(_OTHER_VERSION,))
