@@ -1,4 +1,4 @@
-"""What is read at the edges of a window while the benchmark waits: how long it takes, source by source.
+"""How long it takes to read what is read at the edges of a window, while the benchmark waits.
 
 Two things are read at Start and at Stop: the benchmark's own processes (walltime) and the counters
 of the machine (sysload). Beside them what is read at each marker, and the look at all processes

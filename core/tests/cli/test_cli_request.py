@@ -135,6 +135,18 @@ def test_uploader_none_means_nowhere() -> None:
         request.names_or_none("uploader", ("none", "local"))
 
 
+def test_instruments_are_the_usual_ones_or_named_or_none() -> None:
+    names = (None, ("mongodb", "mongodb"), ("none",))
+
+    assert [request.names_or_none("instruments", each) for each in names] == [
+        None,
+        ("mongodb",),
+        (),
+    ]
+    with pytest.raises(UsageError, match="--instruments none can't be combined with others"):
+        request.names_or_none("instruments", ("none", "mongodb"))
+
+
 def test_a_variant_has_one_value_per_key() -> None:
     with pytest.raises(UsageError, match="--variant a was given twice"):
         request.variant((("a", "1"), ("a", "2")))

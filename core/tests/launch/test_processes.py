@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,6 @@ from codspeed.launch.processes import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
 
@@ -190,7 +190,7 @@ def test_cpu_time_of_a_process_and_of_its_children_that_ended(burner: Burner) ->
 
 @pytest.mark.process
 def test_descendants_are_found_and_their_files_closed(burner: Burner) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     burner.do("stay")
     found = descendants(burner.pid)
     processes = Processes()
@@ -203,7 +203,7 @@ def test_descendants_are_found_and_their_files_closed(burner: Burner) -> None:
     assert processes.pids == frozenset()
     assert set(read.cpu) == set(found)
     assert {str(pid) for pid in found} == set(read.threads)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.process

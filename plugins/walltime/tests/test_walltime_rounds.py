@@ -59,7 +59,9 @@ def test_what_is_known_to_five_percent_is_said(after_ns: int, *, is_known: bool)
     assert (of_rounds([(0, MS)], curve, [], is_single=False) is not None) is is_known
 
 
-def test_a_benchmark_that_sleeps_is_not_known_from_a_gap_that_is_small_beside_its_wall_time() -> None:
+def test_a_benchmark_that_sleeps_is_not_known_from_a_gap_that_is_small_beside_its_wall_time() -> (
+    None
+):
     curve = [Reading(0, 0), Reading(101 * MS, 2 * MS)]
 
     assert of_rounds([(0, 100 * MS)], curve, [], is_single=False) is None
@@ -88,9 +90,7 @@ def test_rounds_around_which_the_integration_had_to_wait_are_left_out() -> None:
 
 def test_if_most_rounds_are_in_doubt_nothing_is_said() -> None:
     rounds, curve = alternating(10)
-    later = [
-        Reading(moment + position * MS, cpu) for position, (moment, cpu) in enumerate(curve)
-    ]
+    later = [Reading(moment + position * MS, cpu) for position, (moment, cpu) in enumerate(curve)]
     moved = [(a + 2 * place * MS, b + 2 * place * MS) for place, (a, b) in enumerate(rounds)]
 
     assert of_rounds(moved, later, [], is_single=True) is None

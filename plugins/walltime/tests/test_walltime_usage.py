@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -30,7 +30,7 @@ S = 1_000_000_000
 WINDOW = Window("a", (7,), 100, 100 + S, rounds=((100, 100 + S),))
 
 
-def seen(**changes: object) -> Seen:
+def seen(**changes: Any) -> Seen:
     """Return a window of one second in which process 7 used half of it, and 6 nothing."""
     before = Reading({6: 50, 7: 1_000}, {6: 0, 7: 0}, {"6": (0, 0), "7": (10, 1)})
     after = Reading({6: 50, 7: 1_000 + S // 2}, {6: 0, 7: 0}, {"6": (0, 0), "7": (20, 4)})

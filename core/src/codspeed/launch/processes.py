@@ -107,7 +107,7 @@ def cpu_ns(pid: int) -> int | None:
 
 
 def started_ns(pid: int, *, proc: Path = PROC) -> int | None:
-    """Return when a process began, on CLOCK_MONOTONIC and early by up to a tick; None: it is gone."""
+    """Return when a process began, on CLOCK_MONOTONIC, early by up to a tick; None: it is gone."""
     entry = _entry(proc, pid)
     if entry is None:
         return None

@@ -17,7 +17,7 @@ import attrs
 from codspeed.launch.processes import PROC
 from codspeed.model import Direction, Kind, Metric, Reporter
 from codspeed.protocols import Hooks, InstrumentDefaults
-from codspeed_sysload.machine import Machine
+from codspeed_sysload.machine import SYS, Counters, Machine
 from codspeed_sysload.others import Others, during
 from codspeed_sysload.verdict import load, warnings
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codspeed.model import BenchmarkResult, Outcome, RunPart, System
-    from codspeed_sysload.machine import Counters
     from codspeed_sysload.others import Span
     from codspeed_sysload.verdict import Load
 
@@ -48,14 +47,13 @@ class Sysload(InstrumentDefaults):
     Args:
         options: None; there are no options.
         proc: Where /proc is.
-        sys: Where /sys is; the machine's own by default.
+        sys: Where /sys is.
     """
 
-    def __init__(
-        self, options: Any = None, *, proc: Path = PROC, sys: Path | None = None
-    ) -> None:
+    def __init__(self, options: Any = None, *, proc: Path = PROC, sys: Path = SYS) -> None:
         super().__init__(options)
-        self._folders: dict[str, Path] = {"proc": proc} | ({} if sys is None else {"sys": sys})
+        self._proc = proc
+        self._sys = sys
         self._reporter = Reporter()
         self._windows: list[_Window] = []
         self._spans: Sequence[Span] = ()
@@ -68,11 +66,11 @@ class Sysload(InstrumentDefaults):
     def run(self, _part: RunPart) -> Iterator[Hooks]:
         """Read while the context is open."""
         self._windows.clear()
-        machine = Machine(**self._folders)
+        machine = Machine(proc=self._proc, sys=self._sys)
         try:
             if machine.missing:
                 self._reporter.info(f"sysload: {'; '.join(machine.missing)}")
-            others = Others(proc=self._folders["proc"])
+            others = Others(proc=self._proc)
             self._spans = others.spans
             yield _Edges(machine, others, self._windows)
             others.look(least_ns=0)
@@ -107,9 +105,7 @@ class Sysload(InstrumentDefaults):
             result, metrics=(*result.metrics, *metrics), notes=(*result.notes, *notes)
         )
 
-    def _warn(
-        self, before: Sequence[BenchmarkResult], after: Sequence[BenchmarkResult]
-    ) -> None:
+    def _warn(self, before: Sequence[BenchmarkResult], after: Sequence[BenchmarkResult]) -> None:
         disturbed = [
             (new.name, new.notes[len(old.notes) :])
             for old, new in zip(before, after, strict=True)
@@ -117,11 +113,10 @@ class Sysload(InstrumentDefaults):
         ]
         for name, notes in disturbed[:_MOST_SHOWN]:
             self._reporter.warning(f"{name}: {'; '.join(notes)}")
-        if more := len(disturbed) - _MOST_SHOWN:
-            if more > 0:
-                self._reporter.warning(
-                    f"{more} more benchmarks were disturbed; their results say by what"
-                )
+        more = len(disturbed) - _MOST_SHOWN
+        if more > 0:
+            text = f"{more} more benchmarks were disturbed; their results say by what"
+            self._reporter.warning(text)
 
 
 class _Edges(Hooks):

@@ -1,4 +1,4 @@
-"""Counters of the whole machine, read at the edges of a window: microseconds, while a benchmark waits.
+"""Counters of the whole machine, read at the edges of a window, while a benchmark waits.
 
 Files stay open. Those that are missing, or too slow here to be read while somebody waits, are named
 once. Sources: proc_stat(5), Documentation/accounting/psi.rst, Documentation/scheduler/
@@ -18,7 +18,7 @@ from codspeed.launch.processes import PROC
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_SYS: Final = Path("/sys")
+SYS: Final = Path("/sys")
 _FILE_BYTES: Final = 1 << 16
 # /proc/stat counts every interrupt of every CPU: on large machines it takes a millisecond.
 _SLOW_NS: Final = 100_000
@@ -62,7 +62,9 @@ class Counters(NamedTuple):
 class _Source:
     """Files that are read together, and what their content means."""
 
-    def __init__(self, paths: Sequence[Path], parse: Callable[[list[bytes]], tuple[int, ...]]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], parse: Callable[[list[bytes]], tuple[int, ...]]
+    ) -> None:
         self.parse = parse
         self.files: list[int] = []
         for path in paths:
@@ -88,7 +90,7 @@ class Machine:
         missing: What can't be known here, a sentence each.
     """
 
-    def __init__(self, *, proc: Path = PROC, sys: Path = _SYS, slow_ns: int = _SLOW_NS) -> None:
+    def __init__(self, *, proc: Path = PROC, sys: Path = SYS, slow_ns: int = _SLOW_NS) -> None:
         """Open what there is.
 
         Args:
@@ -105,7 +107,9 @@ class Machine:
             for name in ("cpu", "memory", "io")
         ]
         # Not missed: few machines have the first without the second, and virtual ones no third.
-        self._queue = None if self._pressure[0] else _working(_Source([proc / "schedstat"], _queued))
+        self._queue = (
+            None if self._pressure[0] else _working(_Source([proc / "schedstat"], _queued))
+        )
         self._throttles = _working(_Source(_of_cpus(cpus, "thermal_throttle/*_count"), _added))
         self._frequency = _working(_Source(_of_cpus(cpus, "cpufreq/scaling_cur_freq"), _largest))
 

@@ -111,7 +111,7 @@ def _cause(others: Span | None) -> str:
 
 
 def _names(others: Span | None) -> str:
-    """Return `\\`cargo\\` used 95 % of a CPU, \\`cc1\\` 40 %`; empty if nobody was busy."""
+    """Say who used how much of a CPU; empty if nobody was busy."""
     busy = [each for each in (others.busiest if others else ()) if each.share >= _LEAST_BUSY]
     words = [f"`{each.name}` {100 * each.share:.0f} %" for each in busy[:_MOST_NAMED]]
     if not words:
