@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from codspeed_walltime.executor import WalltimeExecutor
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="SCHED_FIFO is Linux's")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="SCHED_FIFO is Linux's"),
+    pytest.mark.timeout(120),  # some may have to wait for the lock
+]
 
 pytest_plugins = ["codspeed.testing.plugin"]
 
