@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import io
 import json
 import operator
 import os
@@ -14,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from codspeed.cli.table import render
 from codspeed.errors import ResultsError
-from codspeed.model import Direction, Kind
+from codspeed.model import Direction, Kind, PartResults
 from codspeed_walltime.results import read_results
 from codspeed_walltime.rounds import RoundUsage
 from codspeed_walltime.usage import Usage, WindowUsage
@@ -447,3 +449,34 @@ def test_the_table_shows_robust_statistics_only(write: Callable[..., Path]) -> N
 
     assert shown == ["Median", "Best", "IQR", "CPU time", "Rounds"]
     assert {"mean", "stdev"} <= set(result.metrics[0].statistics)
+
+
+class Terminal(io.StringIO):
+    """A screen that shows lines and boxes."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_fits_a_screen_with_every_number(
+    write: Callable[..., Path], columns: int
+) -> None:
+    document = copy.deepcopy(PYTEST)
+    document["benchmarks"][0]["name"] = (
+        "tests/benchmarks/test_of_a_long_name.py::test_it[" + "x" * 60
+    )
+    usage = Usage(windows={URI: WindowUsage(1_000, 900, 50, 7, ROUNDS)})
+    results = PartResults(0, "walltime", "walltime", "model", read_results(write(document), usage))
+    env = {"COLUMNS": str(columns), "NO_COLOR": "1"}
+    lines = render([results], {}, Terminal(), env)
+    heading, row = (line for line in lines if "│" in line and ("Median" in line or "µs" in line))
+    cells = [[cell.strip() for cell in line.split("│")[2:-1]] for line in (heading, row)]
+
+    assert cells == [
+        ["Median", "Best", "IQR", "CPU time", "Rounds"],
+        ["10.43 µs", "10.43 µs", "3.2%", "30.00 ns", "3"],
+    ]
+    assert max(map(len, lines)) <= columns
