@@ -27,6 +27,7 @@ from codspeed.model import (
 from codspeed.protocols import ExecutorDefaults
 from codspeed.testing import FakeReporter, fifo_lock, make_part
 from codspeed.testing.checks import check_results, check_support
+from codspeed.testing.instrument_contract import InstrumentContract
 from codspeed_sysload.descriptor import descriptor
 from codspeed_sysload.instrument import Sysload
 from codspeed_sysload.others import Others
@@ -34,7 +35,7 @@ from codspeed_sysload.others import Others
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from codspeed.protocols import Hooks
+    from codspeed.protocols import Hooks, InstrumentDescriptor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's files")
 
@@ -45,6 +46,18 @@ S = 1_000_000_000
 
 def make_system(name: str = "linux") -> System:
     return System(name, "debian", "12", "x86_64", 0, Path("/tmp"), {})
+
+
+@pytest.mark.process
+class TestSysload(InstrumentContract):
+    @pytest.fixture
+    def descriptor(self) -> InstrumentDescriptor:
+        return descriptor
+
+    @pytest.fixture
+    def instrument(self) -> Sysload:
+        made: Sysload = descriptor.load()(descriptor.options())
+        return made
 
 
 # --- The descriptor -------------------------------------------------------------------------------
@@ -72,17 +85,6 @@ def test_status_says_what_is_missing() -> None:
     lines = descriptor.status(make_system())
 
     assert [line.partition(":")[0] for line in lines] == ["sysload"] * len(lines)
-
-
-def test_the_descriptor_loads_nothing_heavy() -> None:
-    program = "import sys, codspeed_sysload.descriptor as d; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-
-    assert {"codspeed_sysload.instrument", "codspeed.launch.processes"} & set(
-        done.stdout.split()
-    ) == set()
 
 
 # --- On a machine that is made of files -----------------------------------------------------------
