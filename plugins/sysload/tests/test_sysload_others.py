@@ -24,27 +24,52 @@ def test_programs_of_one_name_are_added_and_ours_left_out() -> None:
     before = {10: entry("cc1", 5), 11: entry("cc1", 0), 12: entry("python", 7)}
     after = {10: entry("cc1", 25), 11: entry("cc1", 30), 12: entry("python", 99)}
 
-    assert used_by_name(before, after, {12}) == {"cc1": 50}
+    assert used_by_name(before, after, {12}, most=99) == {"cc1": 50}
 
 
 def test_a_program_that_began_counts_whole_also_if_its_id_was_somebody_else_s() -> None:
     before = {10: entry("old", 500)}
     after = {10: entry("new", 3, start=6), 11: entry("fresh", 4, reaped=2)}
 
-    assert used_by_name(before, after, set()) == {"new": 3, "fresh": 6}
+    assert used_by_name(before, after, set(), most=99) == {"new": 3, "fresh": 6}
 
 
 def test_a_program_that_ended_is_its_parent_s_without_what_it_had_used_before() -> None:
     before = {10: entry("make", 1), 11: entry("cc1", 40, parent=10)}
     after = {10: entry("make", 1, reaped=55)}
 
-    assert used_by_name(before, after, set()) == {"make": 15}
+    assert used_by_name(before, after, set(), most=99) == {"make": 15}
+
+
+def test_a_program_that_ended_with_its_parent_is_its_grandparent_s() -> None:
+    before = {
+        9: entry("bash", 0),
+        10: entry("make", 1, parent=9, reaped=20),
+        11: entry("cc1", 40, parent=10),
+    }
+    after = {9: entry("bash", 0, reaped=61 + 7)}
+
+    assert used_by_name(before, after, set(), most=99) == {"bash": 7}
+
+
+def test_what_lost_its_parent_is_nobody_s() -> None:
+    before = {1: entry("init", 5, parent=0), 10: entry("lost", 900)}
+    after = {1: entry("init", 6, parent=0, reaped=950)}
+
+    assert used_by_name(before, after, set(), most=99) == {"init": 1}
+
+
+def test_if_more_was_used_than_there_is_only_the_living_count() -> None:
+    before = {10: entry("shell", 5), 11: entry("hog", 0)}
+    after = {10: entry("shell", 6, reaped=4_000), 11: entry("hog", 50)}
+
+    assert used_by_name(before, after, set(), most=99) == {"shell": 1, "hog": 50}
 
 
 def test_threads_of_the_kernel_are_named_as_such() -> None:
     after = {77: entry("kswapd0", 4, parent=2)}
 
-    assert used_by_name({}, after, set()) == {"kswapd0 (kernel)": 4}
+    assert used_by_name({}, after, set(), most=99) == {"kswapd0 (kernel)": 4}
 
 
 def span(start: int, end: int, *busy: Busy) -> Span:

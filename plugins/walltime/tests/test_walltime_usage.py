@@ -185,6 +185,19 @@ def test_a_window_that_somebody_else_names_has_no_numbers(watch: Watch) -> None:
 
 
 @pytest.mark.process
+def test_a_tool_that_starts_the_command_is_not_counted(watch: Watch) -> None:
+    watch.spawned(os.getpid(), is_tool=True)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        watch.refresh()
+        watch.started()
+        watch.stopped()
+        child.kill()
+    watch.close()
+
+    assert set(watch.windows[0].before.cpu) == {child.pid}
+
+
+@pytest.mark.process
 def test_markers_are_read_while_a_window_is_open(watch: Watch) -> None:
     watch.spawned(os.getpid())
     watch.marker(os.getpid())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LEAST_NS: Final = 1_000_000_000
+_INIT: Final = 1
 _KERNEL: Final = 2  # kthreadd, the parent of all threads of the kernel
 _MOST_NAMES: Final = 5
 
@@ -72,8 +73,10 @@ class Others:
             return
         entries = table(proc=self._proc)
         ours = below(self._own, self._entries) | below(self._own, entries)
-        used = used_by_name(self._entries, entries, ours)
         span_ns = max(1, now_ns - self._at_ns)
+        # A tick more for each CPU: they are not counted at the same moment.
+        most = (os.cpu_count() or 1) * (span_ns / TICK_NS + 1)
+        used = used_by_name(self._entries, entries, ours, most=most)
         busy = [Busy(name, ticks * TICK_NS / span_ns) for name, ticks in used.items() if ticks]
         busy.sort(key=lambda each: -each.share)
         self.spans.append(
@@ -112,27 +115,48 @@ def during(spans: Sequence[Span], start_ns: int, end_ns: int) -> Span | None:
 
 
 def used_by_name(
-    before: Mapping[int, Entry], after: Mapping[int, Entry], ours: set[int]
+    before: Mapping[int, Entry], after: Mapping[int, Entry], ours: set[int], *, most: float
 ) -> dict[str, int]:
     """Return ticks of CPU time that programs used between two tables, by name.
 
     A program that ended is in what its parent reaped, with its whole life: what it had used before
-    is taken off there.
+    is taken off there. Where that can't be traced, as of one that lost its parent, the sum comes
+    out impossible; then only programs that still live are counted.
+
+    Args:
+        before: The first table.
+        after: The second.
+        ours: Who is left out.
+        most: Ticks that all CPUs together had.
     """
-    ended: dict[int, int] = {}
-    for pid, entry in before.items():
-        if pid not in after or after[pid].start != entry.start:
-            ended[entry.parent] = ended.get(entry.parent, 0) + entry.own + entry.reaped
-    found: dict[str, int] = {}
+    ended = _ended(before, after)
+    own: dict[str, int] = {}
+    reaped: dict[str, int] = {}
     for pid, entry in after.items():
         if pid in ours:
             continue
         old = before.get(pid)
         if old is None or old.start != entry.start:
-            ticks = entry.own + entry.reaped
-        else:
-            reaped = entry.reaped - old.reaped - ended.get(pid, 0)
-            ticks = entry.own - old.own + max(0, reaped)
+            old = entry._replace(own=0, reaped=0)
         name = f"{entry.name} (kernel)" if _KERNEL in (pid, entry.parent) else entry.name
-        found[name] = found.get(name, 0) + ticks
+        own[name] = own.get(name, 0) + entry.own - old.own
+        if pid != _INIT:  # it reaps whoever lost its parent
+            grown = entry.reaped - old.reaped - ended.get(pid, 0)
+            reaped[name] = reaped.get(name, 0) + max(0, grown)
+    together = {name: ticks + reaped.get(name, 0) for name, ticks in own.items()}
+    return together if sum(together.values()) <= most else own
+
+
+def _ended(before: Mapping[int, Entry], after: Mapping[int, Entry]) -> dict[int, int]:
+    """Return what programs that ended had used at first, by their next ancestor that lives."""
+    gone = {
+        pid for pid, entry in before.items() if pid not in after or after[pid].start != entry.start
+    }
+    found: dict[int, int] = {}
+    for pid in gone:
+        ancestor, seen = before[pid].parent, {pid}
+        while ancestor in gone and ancestor not in seen:
+            seen.add(ancestor)
+            ancestor = before[ancestor].parent
+        found[ancestor] = found.get(ancestor, 0) + before[pid].own + before[pid].reaped
     return found

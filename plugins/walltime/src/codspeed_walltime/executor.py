@@ -149,9 +149,10 @@ class WalltimeExecutor(ExecutorDefaults):
             )
             stack.callback(_keep_names, part.folder, profiler, session, since_ns)
             stack.callback(profiler.stop)
-            launch = profiler.wrap(launch, part.folder)
+            wrapped = profiler.wrap(launch, part.folder)
             profiler.prepare(session, part.folder)
-            return session.run(launch, _Switch(profiler, watch, realtime))
+            is_tool = wrapped.argv != launch.argv
+            return session.run(wrapped, _Switch(profiler, watch, realtime, is_tool=is_tool))
 
     def _fold_soon(self, target: Path, folder: Path, profiler: Profiler, outcome: Outcome) -> None:
         """Make call trees now, while the binaries are those that ran, if that is quick."""
@@ -244,16 +245,22 @@ class _Switch(Hooks):
     """
 
     def __init__(
-        self, profiler: Profiler, watch: usage.Watch | None, realtime: Realtime | None
+        self,
+        profiler: Profiler,
+        watch: usage.Watch | None,
+        realtime: Realtime | None,
+        *,
+        is_tool: bool,
     ) -> None:
         self._profiler = profiler
         self._watch = watch
         self._realtime = realtime
+        self._is_tool = is_tool
 
     def spawned(self, pid: int) -> None:
         self._profiler.start(pid)
         if self._watch is not None:
-            self._watch.spawned(pid)
+            self._watch.spawned(pid, is_tool=self._is_tool)
         if self._realtime is not None:
             self._realtime.begin(pid)
 

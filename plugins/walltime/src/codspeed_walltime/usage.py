@@ -113,16 +113,19 @@ class Watch:
         self._proc = proc
         self._processes = Processes(proc=proc)
         self._root = 0
+        self._is_tool = False
         self._open: Seen | None = None
 
-    def spawned(self, pid: int) -> None:
-        """Follow the command; it is held before its exec."""
+    def spawned(self, pid: int, *, is_tool: bool = False) -> None:
+        """Follow the command, which is held before its exec; not a tool that starts it."""
         self._root = pid
-        self._processes.follow((pid,))
+        self._is_tool = is_tool
+        self.refresh()
 
     def refresh(self) -> None:
         """Look for descendants; they are followed from now on."""
-        self._processes.follow(descendants(self._root, proc=self._proc))
+        found = descendants(self._root, proc=self._proc)
+        self._processes.follow(found[1:] if self._is_tool else found)
 
     def started(self) -> None:
         """A window opens."""
