@@ -37,6 +37,7 @@ from codspeed.model import (
     Entrypoint,
     ExecTarget,
     Launch,
+    MarkerKind,
     Metric,
     Outcome,
     Rounds,
@@ -51,6 +52,7 @@ from codspeed.model import (
     option,
     option_specs,
 )
+from codspeed.orchestrate.part import _Chain
 from codspeed.protocols import (
     ExecutorDefaults,
     ExecutorDescriptor,
@@ -572,6 +574,23 @@ def test_instruments_start_in_order_stop_in_reverse_and_annotate(world: World) -
     assert events == ["one on", "two on", "two off", "one off"]
     assert world.reporter.text == "two\n"
     assert report.bundle.results[0].benchmarks[0].notes == ("two saw 7",)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_markers_are_told_to_the_instruments_that_want_them(count: int) -> None:
+    told: list[int] = []
+
+    class Marked(Hooks):
+        def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+            del kind, timestamp
+            told.append(pid)
+
+    plugins = FakeRegistry(executor()).plugins("codspeed.executors") * 3
+    hooks = [Hooks(), *(Marked() for _ in range(count))]
+    chain = _Chain(list(zip(plugins, hooks, strict=False)))
+    chain.marker(7, MarkerKind.ROUND_END, 1)
+
+    assert told == [7] * count
 
 
 def test_instruments_are_stopped_also_when_the_command_fails(world: World) -> None:

@@ -458,6 +458,8 @@ class _Chain(Hooks):
 
     def __init__(self, hooks: Sequence[tuple[Plugin, Hooks]]) -> None:
         self._hooks = hooks
+        # Thousands of markers come, and few want to know.
+        self._marked = [each for each in hooks if type(each[1]).marker is not Hooks.marker]
 
     def spawned(self, pid: int) -> None:
         for plugin, hook in self._hooks:
@@ -488,7 +490,7 @@ class _Chain(Hooks):
                 hook.benchmark(pid, uri)
 
     def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
-        for plugin, hook in self._hooks:
+        for plugin, hook in self._marked:
             with blaming(plugin):
                 hook.marker(pid, kind, timestamp)
 

@@ -73,7 +73,8 @@ class Sysload(InstrumentDefaults):
             others = Others(proc=self._proc)
             self._spans = others.spans
             yield _Edges(machine, others, self._windows)
-            others.look(least_ns=0)
+            if self._windows and self._windows[-1].after.at_ns > others.at_ns:
+                others.look(least_ns=0)
         finally:
             machine.close()
 

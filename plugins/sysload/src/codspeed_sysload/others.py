@@ -51,6 +51,7 @@ class Others:
 
     Attributes:
         spans: The times between two looks, in order.
+        at_ns: The latest look, on CLOCK_MONOTONIC.
     """
 
     def __init__(self, *, proc: Path = PROC, own: int | None = None) -> None:
@@ -63,17 +64,17 @@ class Others:
         self.spans: list[Span] = []
         self._proc = proc
         self._own = os.getpid() if own is None else own
-        self._at_ns = time.monotonic_ns()
+        self.at_ns = time.monotonic_ns()
         self._entries = table(proc=proc)
 
     def look(self, *, least_ns: int = _LEAST_NS) -> None:
         """Look again, if the last look is long enough ago."""
         now_ns = time.monotonic_ns()
-        if now_ns - self._at_ns < least_ns:
+        if now_ns - self.at_ns < least_ns:
             return
         entries = table(proc=self._proc)
         ours = below(self._own, self._entries) | below(self._own, entries)
-        span_ns = max(1, now_ns - self._at_ns)
+        span_ns = max(1, now_ns - self.at_ns)
         # A tick more for each CPU: they are not counted at the same moment.
         most = (os.cpu_count() or 1) * (span_ns / TICK_NS + 1)
         used = used_by_name(self._entries, entries, ours, most=most)
@@ -81,14 +82,14 @@ class Others:
         busy.sort(key=lambda each: -each.share)
         self.spans.append(
             Span(
-                self._at_ns,
+                self.at_ns,
                 now_ns,
                 tuple(busy[:_MOST_NAMES]),
                 sum(each.share for each in busy),
                 is_alone=entries.keys() <= ours | {1},
             )
         )
-        self._at_ns, self._entries = now_ns, entries
+        self.at_ns, self._entries = now_ns, entries
 
 
 def during(spans: Sequence[Span], start_ns: int, end_ns: int) -> Span | None:
