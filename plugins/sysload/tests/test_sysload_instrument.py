@@ -173,6 +173,34 @@ def test_waiting_is_the_executor_s_own_number(bench: Bench) -> None:
     assert [note[:40] for note in result.notes] == ["wall time is 18 % waiting for a CPU; wha"]
 
 
+@pytest.mark.parametrize(
+    ("cpus", "policy", "used", "is_own"),
+    [
+        pytest.param({0, 1}, os.SCHED_OTHER, 150.0, False, id="it could have used more"),
+        pytest.param({0, 1}, os.SCHED_OTHER, 195.0, True, id="it had all its CPUs"),
+        pytest.param({0, 1}, os.SCHED_FIFO, 150.0, True, id="it runs before all others"),
+    ],
+)
+def test_what_a_benchmark_had_decides_whom_it_waited_for(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    cpus: set[int],
+    policy: int,
+    used: float,
+    *,
+    is_own: bool,
+) -> None:
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _pid: policy)
+    with bench.sysload.run(bench.part) as hooks:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: cpus)
+        bench.window(hooks, "a")
+    (result,) = bench.annotated("a", queue_share=18.0, cpu_share=used)
+
+    assert [note.endswith("its own threads run than it has CPUs") for note in result.notes] == [
+        is_own
+    ]
+
+
 def test_warnings_are_shown_but_do_not_bury_the_table(bench: Bench) -> None:
     names = [f"b{number}" for number in range(8)]
     with bench.sysload.run(bench.part) as hooks:

@@ -58,10 +58,7 @@ def test_a_quiet_window_gives_no_warning() -> None:
     ("others", "cause"),
     [
         (BUSY, ": `cargo` used 95 % of a CPU, `cc1` 40 % meanwhile"),
-        (
-            NOBODY,
-            "; no other program was busy, so more of its own threads run than there are CPUs",
-        ),
+        (NOBODY, ": more of its own threads run than it has CPUs"),
         (ALONE, "; what else used the CPUs can't be seen from here"),
         (None, "; what else used the CPUs can't be seen from here"),
     ],
@@ -69,6 +66,13 @@ def test_a_quiet_window_gives_no_warning() -> None:
 )
 def test_waiting_is_said_with_its_cause(others: Span | None, cause: str) -> None:
     assert list(warnings(QUIET, others, 18.4)) == [f"wall time is 18 % waiting for a CPU{cause}"]
+
+
+def test_a_benchmark_that_had_all_its_cpus_waited_for_itself() -> None:
+    own = "wall time is 40 % waiting for a CPU: more of its own threads run than it has CPUs"
+
+    assert list(warnings(QUIET, BUSY, 40.0, is_own=True)) == [own]
+    assert list(warnings(Load(pressure_cpu=60.0), BUSY, None, is_own=True)) == []
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,42 @@ def test_a_tool_that_starts_the_command_is_not_counted(watch: Watch) -> None:
 
 
 @pytest.mark.process
+def test_a_process_that_is_found_in_a_window_began_there_or_nothing_is_known(watch: Watch) -> None:
+    watch.spawned(os.getpid())
+    with subprocess.Popen(["sleep", "60"]) as old:
+        time.sleep(2 * TICK_NS / S)  # the kernel tells beginnings in ticks
+        watch.started()
+        watch.refresh()
+        watch.stopped()
+        old.kill()
+    watch.started()
+    with subprocess.Popen(["sleep", "60"]) as fresh:
+        watch.refresh()
+        watch.stopped()
+        fresh.kill()
+    watch.close()
+
+    assert [each.is_whole for each in watch.windows] == [False, True]
+
+
+@pytest.mark.process
+def test_of_a_crowd_nothing_is_said(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "_MOST_PROCESSES", 1)
+    watch.spawned(os.getpid())
+    with subprocess.Popen(["sleep", "60"]) as child:
+        watch.refresh()
+        watch.started()
+        watch.stopped()
+        child.kill()
+    watch.started()
+    watch.stopped()
+    watch.named(os.getpid())
+    watch.close()
+
+    assert [each.is_whole for each in watch.windows] == [False, False]
+
+
+@pytest.mark.process
 def test_markers_are_read_while_a_window_is_open(watch: Watch) -> None:
     watch.spawned(os.getpid())
     watch.marker(os.getpid())

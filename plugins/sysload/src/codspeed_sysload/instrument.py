@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -33,12 +34,30 @@ if TYPE_CHECKING:
 _MOST_SHOWN: Final = 5
 # By this name an executor tells how much of the wall time a benchmark waited for a CPU, in percent.
 _WAITING: Final = "queue_share"
+# And by this one how much of one CPU it used.
+_USED: Final = "cpu_share"
+_NEARLY_ALL: Final = 95.0
 
 
-@attrs.frozen
+@attrs.define
 class _Window:
+    """What was read at the edges of a window.
+
+    Attributes:
+        cpus: On how many CPUs the process that named it may run; None if nobody did.
+        is_first: It runs in real time, before all ordinary programs.
+    """
+
     before: Counters
     after: Counters
+    cpus: int | None = None
+    is_first: bool = False
+
+    def had_all(self, used: float | None) -> bool:
+        """Whether the benchmark, which used so many percent of one CPU, had all that it may use."""
+        if used is None or self.cpus is None:
+            return self.is_first
+        return self.is_first or used >= _NEARLY_ALL * self.cpus
 
 
 class Sysload(InstrumentDefaults):
@@ -101,7 +120,8 @@ class Sysload(InstrumentDefaults):
         loaded = load(window.before, window.after)
         taken = {metric.name: metric.value for metric in result.metrics}
         metrics = [each for each in _metrics(loaded, others) if each.name not in taken]
-        notes = warnings(loaded, others, taken.get(_WAITING))
+        is_own = window.had_all(taken.get(_USED))
+        notes = warnings(loaded, others, taken.get(_WAITING), is_own=is_own)
         return attrs.evolve(
             result, metrics=(*result.metrics, *metrics), notes=(*result.notes, *notes)
         )
@@ -143,7 +163,12 @@ class _Edges(Hooks):
             self._before = None
 
     def benchmark(self, pid: int, uri: str) -> None:
-        del pid, uri
+        del uri
+        if self._windows:
+            with contextlib.suppress(OSError):  # it ended, or is none of ours
+                policy = os.sched_getscheduler(pid)
+                self._windows[-1].is_first = policy in (os.SCHED_FIFO, os.SCHED_RR)
+                self._windows[-1].cpus = len(os.sched_getaffinity(pid))
         self._others.look()
 
 

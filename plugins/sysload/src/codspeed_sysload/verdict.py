@@ -27,6 +27,7 @@ MOST_MEMORY: Final = 1.0
 _LEAST_STEAL_TICKS: Final = 5  # fewer are chance: a tick is 10 ms
 _LEAST_BUSY: Final = 0.05  # of a CPU: who is named as a cause
 _MOST_NAMED: Final = 3
+_OWN: Final = ": more of its own threads run than it has CPUs"
 
 
 class Load(NamedTuple):
@@ -75,7 +76,9 @@ def load(before: Counters, after: Counters) -> Load:
     )
 
 
-def warnings(found: Load, others: Span | None, waiting: float | None) -> Iterator[str]:
+def warnings(
+    found: Load, others: Span | None, waiting: float | None, *, is_own: bool = False
+) -> Iterator[str]:
     """Yield why a window counts as disturbed, a sentence each.
 
     Args:
@@ -83,13 +86,15 @@ def warnings(found: Load, others: Span | None, waiting: float | None) -> Iterato
         others: Who else used the CPUs.
         waiting: Percent of wall time in which the benchmark waited for a CPU, where the executor
             knows; else what all programs waited is taken, if others were busy.
+        is_own: It had all its CPUs, so what it waited for were its own threads.
     """
+    pressure = found.pressure_cpu or found.queue or 0.0
     if waiting is not None:
         if waiting > MOST_WAITING:
-            yield f"wall time is {waiting:.0f} % waiting for a CPU{_cause(others)}"
-    elif (found.pressure_cpu or found.queue or 0.0) > MOST_WAITING and _names(others):
-        share = found.pressure_cpu or found.queue or 0.0
-        yield f"programs waited for a CPU, {share:.0f} % of the time{_cause(others)}"
+            cause = _OWN if is_own else _cause(others)
+            yield f"wall time is {waiting:.0f} % waiting for a CPU{cause}"
+    elif pressure > MOST_WAITING and _names(others) and not is_own:
+        yield f"programs waited for a CPU, {pressure:.0f} % of the time{_cause(others)}"
     if (found.steal or 0.0) > MOST_STEAL:
         yield (
             f"the host of this virtual machine took {found.steal:.0f} % of the CPU time for "
@@ -107,7 +112,7 @@ def _cause(others: Span | None) -> str:
         return f": {names} meanwhile"
     if others is None or others.is_alone:
         return "; what else used the CPUs can't be seen from here"
-    return "; no other program was busy, so more of its own threads run than there are CPUs"
+    return _OWN
 
 
 def _names(others: Span | None) -> str:
