@@ -32,7 +32,7 @@ def alternating(
 
 def test_each_round_is_read_without_what_sending_markers_takes() -> None:
     rounds, curve = alternating(9, cpu=700 * US)
-    found = of_rounds(rounds, curve, curve[1:-1], is_single=True)
+    found = of_rounds(rounds, curve, curve[1:-1])
 
     assert found == RoundUsage(
         count=9, is_each=True, median_wall_ns=MS, share=0.7, low_ns=700 * US, q1_ns=700 * US,
@@ -43,7 +43,7 @@ def test_each_round_is_read_without_what_sending_markers_takes() -> None:
 def test_markers_at_the_end_give_one_average() -> None:
     rounds = [(0, MS), (MS, 3 * MS)]
     curve = [Reading(0, 50), Reading(3 * MS + 1, 50 + 2 * MS)]
-    found = of_rounds(rounds, curve, [], is_single=False)
+    found = of_rounds(rounds, curve, [])
 
     assert found is not None
     assert (found.count, found.is_each, found.median_ns) == (2, False, MS)
@@ -56,7 +56,7 @@ def test_markers_at_the_end_give_one_average() -> None:
 def test_what_is_known_to_five_percent_is_said(after_ns: int, *, is_known: bool) -> None:
     curve = [Reading(0, 0), Reading(MS + after_ns, MS)]
 
-    assert (of_rounds([(0, MS)], curve, [], is_single=False) is not None) is is_known
+    assert (of_rounds([(0, MS)], curve, []) is not None) is is_known
 
 
 def test_a_benchmark_that_sleeps_is_not_known_from_a_gap_that_is_small_beside_its_wall_time() -> (
@@ -64,15 +64,24 @@ def test_a_benchmark_that_sleeps_is_not_known_from_a_gap_that_is_small_beside_it
 ):
     curve = [Reading(0, 0), Reading(101 * MS, 2 * MS)]
 
-    assert of_rounds([(0, 100 * MS)], curve, [], is_single=False) is None
+    assert of_rounds([(0, 100 * MS)], curve, []) is None
 
 
 def test_a_round_of_one_thread_takes_no_more_than_its_time() -> None:
     rounds, curve = alternating(5, cpu=MS + 8 * US)
-    one = of_rounds(rounds, curve, curve[1:-1], is_single=True)
-    several = of_rounds(rounds, curve, curve[1:-1], is_single=False)
+    found = of_rounds(rounds, curve, curve[1:-1])
 
-    assert (one and one.median_ns, several and several.median_ns) == (MS, MS + 8 * US)
+    assert found is not None
+    assert found.median_ns == MS
+
+
+def test_several_threads_may_take_more_in_any_round() -> None:
+    rounds, curve = alternating(5, cpu=MS + 8 * US)
+    busy = [Reading(moment, cpu + 2 * MS * (moment > rounds[2][1])) for moment, cpu in curve]
+    found = of_rounds(rounds, busy, busy[1:-1])
+
+    assert found is not None
+    assert (found.median_ns, found.high_ns) == (MS + 8 * US, 3 * MS + 8 * US)
 
 
 def test_rounds_around_which_the_integration_had_to_wait_are_left_out() -> None:
@@ -82,7 +91,7 @@ def test_rounds_around_which_the_integration_had_to_wait_are_left_out() -> None:
         for moment, cpu in curve
     ]
     moved = [(a + 4 * MS, b + 4 * MS) if a > rounds[7][1] else (a, b) for a, b in rounds]
-    found = of_rounds(moved, late, late[1:-1], is_single=True)
+    found = of_rounds(moved, late, late[1:-1])
 
     assert found is not None
     assert (found.count, found.median_ns) == (9, MS)
@@ -93,7 +102,7 @@ def test_if_most_rounds_are_in_doubt_nothing_is_said() -> None:
     later = [Reading(moment + position * MS, cpu) for position, (moment, cpu) in enumerate(curve)]
     moved = [(a + 2 * place * MS, b + 2 * place * MS) for place, (a, b) in enumerate(rounds)]
 
-    assert of_rounds(moved, later, [], is_single=True) is None
+    assert of_rounds(moved, later, []) is None
 
 
 def test_the_limit_of_doubt_does_not_choose_the_longer_rounds() -> None:
@@ -104,7 +113,7 @@ def test_the_limit_of_doubt_does_not_choose_the_longer_rounds() -> None:
         rounds.append((now, now + wall))
         now, used = now + wall + 35 * US, used + wall
         curve.append(Reading(now, used))
-    found = of_rounds(rounds, curve, [], is_single=True)
+    found = of_rounds(rounds, curve, [])
 
     assert found is not None
     assert found.count == 20
@@ -122,12 +131,12 @@ def test_the_limit_of_doubt_does_not_choose_the_longer_rounds() -> None:
 def test_without_rounds_or_readings_nothing_is_said(
     rounds: list[tuple[int, int]], curve: list[Reading]
 ) -> None:
-    assert of_rounds(rounds, curve, [], is_single=True) is None
+    assert of_rounds(rounds, curve, []) is None
 
 
 def test_what_is_said_is_plain_numbers() -> None:
     rounds, curve = alternating(3)
-    found = of_rounds(rounds, curve, curve[1:-1], is_single=True)
+    found = of_rounds(rounds, curve, curve[1:-1])
 
     assert found is not None
     assert {type(value) for value in attrs.astuple(found)} <= {int, float, bool}

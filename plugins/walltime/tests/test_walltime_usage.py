@@ -53,6 +53,13 @@ def test_the_latest_window_of_a_benchmark_counts() -> None:
     assert found.rounds is None
 
 
+def test_of_an_earlier_window_nothing_is_kept() -> None:
+    later = attrs.evolve(WINDOW, start=2 * S, end=3 * S)
+    lost = seen(start_ns=2 * S - 1, end_ns=3 * S - 1, is_whole=False)
+
+    assert summed([WINDOW, later], [seen(), lost]) == {}
+
+
 @pytest.mark.parametrize(
     "windows",
     [

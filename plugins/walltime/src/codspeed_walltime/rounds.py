@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_DOUBT: Final = 0.05
 # Of the rounds, so that those that are left stand for all.
 _LEAST_SHARE: Final = 0.5
+_ONE_CPU: Final = 1.001  # two clocks are compared
 
 
 class Reading(NamedTuple):
@@ -63,10 +64,15 @@ class RoundUsage:
 
 @attrs.define
 class _Group:
-    """Rounds between the same two readings, and what is there beside sending markers."""
+    """Rounds between the same two readings, and what is there beside sending markers.
+
+    Attributes:
+        is_single: No more than one CPU was used, by whatever.
+    """
 
     span_ns: float
     cpu_ns: float
+    is_single: bool
     walls: list[int] = attrs.field(factory=list)
 
     @property
@@ -82,8 +88,6 @@ def of_rounds(
     rounds: Sequence[tuple[int, int]],
     curve: Sequence[Reading],
     markers: Sequence[Reading],
-    *,
-    is_single: bool,
 ) -> RoundUsage | None:
     """Return what can be said of the rounds; None if that is less than `MOST_DOUBT` asks for.
 
@@ -91,7 +95,6 @@ def of_rounds(
         rounds: Start and end of each.
         curve: What was used, in order, on the same clock.
         markers: When markers came, and what their sender had used; may be part of `curve`.
-        is_single: There is one thread, so that a round can't use more than its time.
     """
     call = _call(rounds, markers)
     groups = _groups(rounds, curve, [marker.moment for marker in markers], call)
@@ -104,9 +107,11 @@ def of_rounds(
     count = sum(len(group.walls) for group in clear)
     if count == 0 or count < _LEAST_SHARE * len(rounds):
         return None
-    if is_single:
-        for group in clear:
-            group.cpu_ns = min(max(0.0, group.cpu_ns), group.wall_ns)
+    is_single = all(group.is_single for group in groups)
+    for group in clear:
+        # What one thread seems to have used beyond its round was used beside it.
+        most = group.wall_ns if is_single else group.cpu_ns
+        group.cpu_ns = min(max(0.0, group.cpu_ns), most)
     return _described(clear)
 
 
@@ -147,9 +152,11 @@ def _groups(
             before, after = curve[first], curve[last]
             calls = bisect.bisect_right(markers, after.moment)
             calls -= bisect.bisect_right(markers, before.moment)
+            span_ns, cpu_ns = after.moment - before.moment, after.cpu - before.cpu
             groups[first, last] = _Group(
-                after.moment - before.moment - calls * call.moment,
-                after.cpu - before.cpu - calls * call.cpu,
+                span_ns - calls * call.moment,
+                cpu_ns - calls * call.cpu,
+                is_single=cpu_ns <= _ONE_CPU * span_ns,
             )
         groups[first, last].walls.append(end - start)
     return list(groups.values())

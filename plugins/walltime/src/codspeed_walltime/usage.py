@@ -175,9 +175,7 @@ class Watch:
         seen = self.windows[-1]
         for fresh in self._processes.pids - known:
             began_ns, cpu = started_ns(fresh, proc=self._proc), cpu_ns(fresh)
-            if began_ns is None or cpu is None:
-                continue
-            if began_ns > seen.end_ns:
+            if began_ns is None or cpu is None or began_ns > seen.end_ns:
                 continue
             if seen.saw_begin(began_ns):
                 seen.born_ns += cpu
@@ -197,12 +195,14 @@ def summed(windows: Sequence[Window], seen: Sequence[Seen]) -> dict[str, WindowU
     found = {}
     starts = [each.start_ns for each in seen]
     for window in windows:
-        position = bisect.bisect_right(starts, window.start) - 1
-        if window.uri is None or position < 0 or window.end < seen[position].end_ns:
+        if window.uri is None:
             continue
-        usage = _usage(window, seen[position])
-        if usage is not None:
-            found[window.uri] = usage
+        found.pop(window.uri, None)  # an earlier one says nothing of this
+        position = bisect.bisect_right(starts, window.start) - 1
+        if position >= 0 and window.end >= seen[position].end_ns:
+            usage = _usage(window, seen[position])
+            if usage is not None:
+                found[window.uri] = usage
     return found
 
 
@@ -228,7 +228,6 @@ def _of_rounds(window: Window, seen: Seen, total: Used) -> RoundUsage | None:
     whole = [CpuReading(seen.start_ns, 0), CpuReading(seen.end_ns, total.cpu_ns)]
     speakers = {pid for pid, _reading in seen.markers}
     markers = [reading for _pid, reading in seen.markers] if len(speakers) == 1 else []
-    is_single = len(seen.after.threads) == len(after)
     speaker = min(speakers, default=0)
     if markers and speaker in before and speaker in after:
         own_ns = after[speaker] - before[speaker]
@@ -236,8 +235,8 @@ def _of_rounds(window: Window, seen: Seen, total: Used) -> RoundUsage | None:
             first = CpuReading(seen.start_ns, before[speaker])
             last = CpuReading(seen.end_ns, after[speaker])
             curve = [first, *markers, last]
-            return of_rounds(window.rounds, curve, markers, is_single=is_single)
-    return of_rounds(window.rounds, whole, markers, is_single=False)
+            return of_rounds(window.rounds, curve, markers)
+    return of_rounds(window.rounds, whole, markers)
 
 
 def dump(usage: Usage) -> bytes:
