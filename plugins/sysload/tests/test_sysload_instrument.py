@@ -299,7 +299,11 @@ def hogs(cpu: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             process = stack.enter_context(
-                subprocess.Popen([sys.executable, "-c", HOG], stdout=subprocess.PIPE)
+                subprocess.Popen(
+                    [sys.executable, "-c", HOG],
+                    stdout=subprocess.PIPE,
+                    start_new_session=True,  # where the kernel shares by session, each gets a share
+                )
             )
             stack.callback(process.kill)
             assert process.stdout is not None
