@@ -354,7 +354,7 @@ def measured(
         manifest = json.loads((folder / "manifest.json").read_text())
         return done.stderr, results["parts"][0]["benchmarks"][0], manifest["instruments"]
 
-    with fifo_lock():
+    with fifo_lock(timeout=90):
         yield run
 
 

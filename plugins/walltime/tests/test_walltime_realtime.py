@@ -136,7 +136,7 @@ needs_rights = pytest.mark.skipif(
 
 @pytest.fixture
 def lock() -> Iterator[None]:
-    with fifo_lock():
+    with fifo_lock(timeout=90):
         yield
 
 
