@@ -192,7 +192,7 @@ class Watch:
 
 def summed(windows: Sequence[Window], seen: Sequence[Seen]) -> dict[str, WindowUsage]:
     """Return what was used in the latest window of each benchmark."""
-    found = {}
+    found: dict[str, WindowUsage] = {}
     starts = [each.start_ns for each in seen]
     for window in windows:
         if window.uri is None:
