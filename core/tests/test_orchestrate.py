@@ -37,8 +37,10 @@ from codspeed.model import (
     Entrypoint,
     ExecTarget,
     Launch,
+    MarkerKind,
     Metric,
     Outcome,
+    Rounds,
     RunContext,
     RunPart,
     RunReport,
@@ -50,6 +52,7 @@ from codspeed.model import (
     option,
     option_specs,
 )
+from codspeed.orchestrate.part import _Chain
 from codspeed.protocols import (
     ExecutorDefaults,
     ExecutorDescriptor,
@@ -185,9 +188,11 @@ class Watcher(InstrumentDefaults):
         return [attrs.evolve(result, notes=(f"{self.name} saw {self.seen}",)) for result in results]
 
 
-def instrument(events: list[str], name: str, fails: str = "") -> InstrumentDescriptor:
+def instrument(
+    events: list[str], name: str, fails: str = "", **fields: Any
+) -> InstrumentDescriptor:
     kind = type(name, (Watcher,), {"events": events, "name": name, "fails": fails})
-    return InstrumentDescriptor(name=name, label=name, load=lambda: kind)
+    return InstrumentDescriptor(name=name, label=name, load=lambda: kind, **fields)
 
 
 class Taker(UploaderDefaults):
@@ -571,6 +576,23 @@ def test_instruments_start_in_order_stop_in_reverse_and_annotate(world: World) -
     assert report.bundle.results[0].benchmarks[0].notes == ("two saw 7",)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_markers_are_told_to_the_instruments_that_want_them(count: int) -> None:
+    told: list[int] = []
+
+    class Marked(Hooks):
+        def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+            del kind, timestamp
+            told.append(pid)
+
+    plugins = FakeRegistry(executor()).plugins("codspeed.executors") * 3
+    hooks = [Hooks(), *(Marked() for _ in range(count))]
+    chain = _Chain(list(zip(plugins, hooks, strict=False)))
+    chain.marker(7, MarkerKind.ROUND_END, 1)
+
+    assert told == [7] * count
+
+
 def test_instruments_are_stopped_also_when_the_command_fails(world: World) -> None:
     events: list[str] = []
     world.run(
@@ -606,6 +628,63 @@ def test_an_instrument_that_fails_afterwards_is_blamed_and_loses_no_result(
     assert report.exit_code == 1
     assert "plugin bad (dist-bad 1)" in report.errors[0].problem
     assert uris(report) == {0: ["a"]}
+
+
+def timed_only(_part: RunPart, executor: Any, _options: Any) -> str | None:
+    return "times vary" if executor.rounds is Rounds.TIMED else None
+
+
+def test_an_instrument_that_is_wanted_observes_unasked(world: World) -> None:
+    events: list[str] = []
+    timed = executor("timed", broken(rounds=Rounds.TIMED))
+    lens = instrument(events, "lens", wanted=timed_only)
+    report = world.run(says("a"), plugins=(executor(), timed, lens))
+    assert report.bundle is not None
+
+    assert events == ["lens on", "lens off"]
+    assert [each.benchmarks[0].notes for each in report.bundle.results] == [(), ("lens saw 7",)]
+    assert bundle.read(report.bundle.path).manifest.instruments == ("lens",)
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        pytest.param(None, ["lens on", "lens off"], id="nothing said"),
+        pytest.param((), [], id="none"),
+        pytest.param(("one",), ["one on", "lens on", "lens off", "one off"], id="another"),
+        pytest.param(("lens",), ["lens on", "lens off"], id="itself"),
+    ],
+)
+def test_what_is_named_observes_beside_what_is_wanted(
+    world: World, named: tuple[str, ...] | None, seen: list[str]
+) -> None:
+    events: list[str] = []
+    lens = instrument(events, "lens", wanted=lambda *_: "always")
+    world.run(says("a"), plugins=(executor(), instrument(events, "one"), lens), instruments=named)
+
+    assert events == seen
+
+
+def test_an_instrument_is_not_wanted_where_it_does_not_work(world: World) -> None:
+    events: list[str] = []
+    lens = instrument(
+        events,
+        "lens",
+        wanted=lambda *_: "always",
+        support=lambda _: Support.unsupported("no /proc"),
+    )
+    world.run(says("a"), plugins=(executor(), lens))
+
+    assert events == []
+
+
+def test_an_instrument_that_nobody_named_and_that_is_broken_is_left_out(world: World) -> None:
+    lens = InstrumentDescriptor(name="lens", label="L", load=crash, wanted=lambda *_: "always")
+    report = world.run(says("a"), plugins=(executor(), lens))
+
+    assert report.exit_code == 0
+    assert uris(report) == {0: ["a"]}
+    assert [text for text in world.reporter.told("warning") if "it is left out" in text] != []
 
 
 # --- Folders --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from codspeed.model import (
     Compat,
     IntegrationMode,
     Launch,
+    MarkerKind,
     NoOptions,
     Privileges,
     Rounds,
@@ -131,13 +132,21 @@ class ExecutorDescriptor(Descriptor):
     runner_mode: str = ""
 
 
+def _never_wanted(*_facts: Any) -> str | None:
+    return None
+
+
 @attrs.frozen(kw_only=True)
 class InstrumentDescriptor(Descriptor):
-    """An instrument: adds observation to a run of any executor."""
+    """An instrument: adds observation to a run of any executor.
 
+    Attributes:
+        wanted: Why it observes this part under this executor unasked, in a few words; None if only
+            `--instruments` brings it. Asked only where `support` does not say "unsupported". What
+            is always there must cost next to nothing.
+    """
 
-def _never_wanted(_context: RunContext, _options: Any) -> str | None:
-    return None
+    wanted: Callable[[RunPart, Executor, Any], str | None] = _never_wanted
 
 
 @attrs.frozen(kw_only=True)
@@ -215,6 +224,9 @@ class Hooks:
 
     def benchmark(self, pid: int, uri: str) -> None:
         """The last window got its name; markers may still follow."""
+
+    def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+        """`pid` marked a moment, in CLOCK_MONOTONIC nanoseconds; thousands come, so be quick."""
 
     def healthy(self) -> bool:
         """Answer PingProfiler."""
@@ -382,7 +394,8 @@ class ExecutorDefaults:
 class Instrument(Protocol):
     """Adds observation to a run part.
 
-    At Start the instruments come first, then the executor; at Stop the reverse.
+    At Start the instruments come first, then the executor; at Stop the reverse. One that has
+    `prepare(system, reporter)` is called with this machine and whom to tell, first.
     """
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
@@ -405,6 +418,9 @@ class InstrumentDefaults:
 
     def __init__(self, options: Any = None) -> None:
         self.options = options
+
+    def prepare(self, _system: System, _reporter: Reporter) -> None:
+        """Need to know nothing."""
 
     def environment(self, _part: RunPart) -> Mapping[str, str]:
         """Add no variables."""

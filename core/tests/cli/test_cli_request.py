@@ -130,9 +130,21 @@ def test_flags_reach_the_request() -> None:
 
 
 def test_uploader_none_means_nowhere() -> None:
-    assert request.uploaders(("none",)) == ()
+    assert request.names_or_none("uploader", ("none",)) == ()
     with pytest.raises(UsageError):
-        request.uploaders(("none", "local"))
+        request.names_or_none("uploader", ("none", "local"))
+
+
+def test_instruments_are_the_usual_ones_or_named_or_none() -> None:
+    names = (None, ("mongodb", "mongodb"), ("none",))
+
+    assert [request.names_or_none("instruments", each) for each in names] == [
+        None,
+        ("mongodb",),
+        (),
+    ]
+    with pytest.raises(UsageError, match="--instruments none can't be combined with others"):
+        request.names_or_none("instruments", ("none", "mongodb"))
 
 
 def test_a_variant_has_one_value_per_key() -> None:

@@ -284,6 +284,25 @@ def test_all_starts_may_come_before_all_ends() -> None:
     assert table.windows()[0].rounds == ((110, 120), (130, 140))
 
 
+def test_hooks_are_told_of_markers_before_they_are_answered() -> None:
+    told = []
+
+    class Marked(Hooks):
+        def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+            told.append((pid, kind, timestamp))
+            if pid == 2:
+                problem = "no more"
+                raise Refused(problem)
+
+    conversation = Conversation(
+        Marked(), mode=IntegrationMode.WALLTIME, clock=lambda: 0, warn=lambda _: None
+    )
+    replies = [conversation.answer(AddMarker(pid, ROUND_END, 9)) for pid in (1, 2)]
+
+    assert told == [(1, ROUND_END, 9), (2, ROUND_END, 9)]
+    assert replies == [Ack(), Err()]
+
+
 def test_markers_are_kept_in_the_order_of_their_arrival() -> None:
     table = Table()
     table.say(AddMarker(1, SAMPLE_END, 999))

@@ -271,3 +271,11 @@ def test_a_forced_scope_without_rights_is_an_error(monkeypatch: pytest.MonkeyPat
         isolated(Launch(("x",)), SYSTEMD, environment={}, announce=print, interactive=False),
     ):
         pass
+
+
+@pytest.mark.parametrize("kind", IsolationKind)
+def test_every_kind_says_what_it_does(kind: IsolationKind) -> None:
+    described = Isolation(kind, "because").described
+
+    assert described.startswith(f"{kind.value} (because); ")
+    assert len(described) > len(f"{kind.value} (because); ")

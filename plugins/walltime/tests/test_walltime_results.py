@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import copy
 import functools
+import io
 import json
 import operator
 import os
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from codspeed.cli.table import render
 from codspeed.errors import ResultsError
-from codspeed.model import Direction, Kind
+from codspeed.model import Direction, Kind, PartResults
 from codspeed_walltime.results import read_results
+from codspeed_walltime.rounds import RoundUsage
+from codspeed_walltime.usage import Usage, WindowUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -354,3 +359,124 @@ def test_any_bytes_are_results_or_a_results_error(tmp_path: Path, data: bytes) -
     (tmp_path / "1.json").write_bytes(data)
     with pytest.raises(ResultsError):
         read_results(tmp_path)
+
+
+# --- What the runner saw beside -------------------------------------------------------------------
+
+URI = PYTEST["benchmarks"][0]["uri"]
+# 58 iterations of 10,429 ns.
+ROUNDS = RoundUsage(
+    count=3, is_each=True, median_wall_ns=604_904, share=0.9, low_ns=580, q1_ns=1160,
+    median_ns=1740, q3_ns=2320, high_ns=2900,
+)  # fmt: skip
+
+
+def with_usage(write: Callable[..., Path], used: WindowUsage, **stats: Any) -> dict[str, float]:
+    """Return what is added to the metrics of a benchmark."""
+    usage = Usage(windows={URI: used, "another": used})
+    (result,) = read_results(write(changed(PYTEST, **stats)), usage)
+    usual = {"wall_time", "wall_time_min", "wall_time_iqr", "rounds"}
+    return {each.name: each.value for each in result.metrics if each.name not in usual}
+
+
+def test_cpu_time_of_an_iteration_is_the_median_over_rounds_that_were_read(
+    write: Callable[..., Path],
+) -> None:
+    metrics = with_usage(write, WindowUsage(1_000, 900, 50, 7, ROUNDS))
+
+    assert metrics == {"cpu_time": 30, "cpu_share": 90, "queue_share": 5, "context_switches": 7}
+
+
+def test_quartiles_of_cpu_time_are_kept(write: Callable[..., Path]) -> None:
+    usage = Usage(windows={URI: WindowUsage(1_000, 900, 50, 7, ROUNDS)})
+    (result,) = read_results(write(PYTEST), usage)
+    (metric,) = (each for each in result.metrics if each.name == "cpu_time")
+
+    assert metric.statistics == {"min": 10, "max": 50, "q1": 20, "q3": 40, "rounds": 3}
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        pytest.param(attrs.evolve(ROUNDS, is_each=False), id="read together"),
+        pytest.param(attrs.evolve(ROUNDS, median_wall_ns=700_000), id="other rounds"),
+    ],
+)
+def test_rounds_that_are_not_those_of_the_statistics_give_the_average(
+    write: Callable[..., Path], rounds: RoundUsage
+) -> None:
+    metrics = with_usage(write, WindowUsage(1_000, 900, 50, 7, rounds), mean_ns=1000.0)
+
+    assert metrics["cpu_time"] == 900
+
+
+def test_what_is_not_known_is_left_out(write: Callable[..., Path]) -> None:
+    metrics = with_usage(write, WindowUsage(1_000, None, 50, 7))
+
+    assert metrics == {"context_switches": 7}
+
+
+def test_threads_that_wait_more_than_the_window_are_set_beside_their_own_time(
+    write: Callable[..., Path],
+) -> None:
+    metrics = with_usage(write, WindowUsage(1_000, 2_000, 6_000, 7))
+
+    assert (metrics["cpu_share"], metrics["queue_share"]) == (200, 75)
+
+
+def test_rounds_of_our_harness_count_more_than_the_window(write: Callable[..., Path]) -> None:
+    document = copy.deepcopy(PYTEST)
+    document["benchmarks"][0]["codspeed"] = {
+        "rounds": {"wall_ns": [100.0, 300.0], "cpu_ns": [50.0, 50.0], "queue_ns": [0.0, 100.0]}
+    }
+    usage = Usage(windows={URI: WindowUsage(1, 1, 1, 1, ROUNDS)})
+    (result,) = read_results(write(document), usage)
+    metrics = {each.name: each.value for each in result.metrics}
+
+    assert (metrics["cpu_time"], metrics["cpu_share"], metrics["queue_share"]) == (50, 25, 25)
+
+
+def test_what_holds_for_all_results_is_a_note_of_each(write: Callable[..., Path]) -> None:
+    (result,) = read_results(write(PYTEST), Usage(notes=("real time: yes",)))
+
+    assert result.notes == ("real time: yes",)
+
+
+def test_the_table_shows_robust_statistics_only(write: Callable[..., Path]) -> None:
+    usage = Usage(windows={URI: WindowUsage(1_000, 900, 50, 7, ROUNDS)})
+    (result,) = read_results(write(PYTEST), usage)
+    shown = [each.label for each in result.metrics if each.label]
+
+    assert shown == ["Median", "Best", "IQR", "CPU time", "Rounds"]
+    assert {"mean", "stdev"} <= set(result.metrics[0].statistics)
+
+
+class Terminal(io.StringIO):
+    """A screen that shows lines and boxes."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_fits_a_screen_with_every_number(
+    write: Callable[..., Path], columns: int
+) -> None:
+    document = copy.deepcopy(PYTEST)
+    document["benchmarks"][0]["name"] = (
+        "tests/benchmarks/test_of_a_long_name.py::test_it[" + "x" * 60
+    )
+    usage = Usage(windows={URI: WindowUsage(1_000, 900, 50, 7, ROUNDS)})
+    results = PartResults(0, "walltime", "walltime", "model", read_results(write(document), usage))
+    env = {"COLUMNS": str(columns), "NO_COLOR": "1"}
+    lines = render([results], {}, Terminal(), env)
+    heading, row = (line for line in lines if "│" in line and ("Median" in line or "µs" in line))
+    cells = [[cell.strip() for cell in line.split("│")[2:-1]] for line in (heading, row)]
+
+    assert cells == [
+        ["Median", "Best", "IQR", "CPU time", "Rounds"],
+        ["10.43 µs", "10.43 µs", "3.2%", "30.00 ns", "3"],
+    ]
+    assert max(map(len, lines)) <= columns

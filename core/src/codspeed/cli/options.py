@@ -56,7 +56,11 @@ RUN: Final = (
         "KEY=VALUE",
         (),
     ),
-    Option(Rule("instruments", style=LIST), "Instruments that observe besides.", "NAME,...", ()),
+    Option(
+        Rule("instruments", style=LIST),
+        "Instruments that observe beside the usual ones; or none.",
+        "NAME,...",
+    ),
     Option(
         Rule("environment", choices=("inherit", "strict")),
         "Pass the environment through, or only what is on the allow-list.",

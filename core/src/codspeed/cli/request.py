@@ -129,7 +129,7 @@ def build(
         executors=tuple(executors),
         compat=None if compat is None else Compat(compat),
         variant=variant(settings.get("variant") or ()),
-        uploaders=uploaders(settings.get("uploader")),
+        uploaders=names_or_none("uploader", settings.get("uploader")),
         store=not settings.get("no_store"),
         bundle_dir=_below(cwd, settings.get("bundle_dir")),
         profile_folder=_below(cwd, settings.get("profile_folder")),
@@ -142,7 +142,7 @@ def build(
         environment=settings.get("environment") or "inherit",
         keep_env=tuple(settings.get("keep_env") or ()),
         jobs=jobs(settings.get("jobs")),
-        instruments=tuple(settings.get("instruments") or ()),
+        instruments=names_or_none("instruments", settings.get("instruments") or None),
         lock_timeout=float(settings.get("lock_timeout")),
         plugin_options=settings.of_plugins(but=bounds),
     )
@@ -177,8 +177,8 @@ def jobs(count: int | None) -> int:
     return count
 
 
-def uploaders(names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return what --uploader says: None for the usual ones, nothing for `none`.
+def names_or_none(flag: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return what --uploader or --instruments says: None for the usual ones, nothing for `none`.
 
     Raises:
         UsageError: If `none` stands beside others.
@@ -187,7 +187,7 @@ def uploaders(names: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if "none" in names:
         if len(names) > 1:
-            problem = "--uploader none can't be combined with others"
+            problem = f"--{flag} none can't be combined with others"
             raise UsageError(problem)
         return ()
     return tuple(dict.fromkeys(names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from rich import box
 from rich.console import Console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from codspeed.model import BenchmarkResult, Metric, PartResults
 
 _WIDE = 10_000  # where nobody looks at a screen, nothing is cut
+_INDENT: Final = "  "
 
 
 def console(stream: IO[str], env: Mapping[str, str]) -> Console:
@@ -45,12 +46,13 @@ def render(
     text = io.StringIO()
     target = console(stream, env)
     target.file = text
+    target.width = max(1, target.width - len(_INDENT))
     for executor in dict.fromkeys(part.executor for part in results):
         benchmarks = [b for part in results if part.executor == executor for b in part.benchmarks]
         if benchmarks:
             target.print()
             target.print(_table(labels.get(executor, executor), benchmarks, stream))
-    return [f"  {line}".rstrip() for line in text.getvalue().splitlines()]
+    return [f"{_INDENT}{line}".rstrip() for line in text.getvalue().splitlines()]
 
 
 def _table(title: str, benchmarks: Sequence[BenchmarkResult], stream: IO[str]) -> Table:

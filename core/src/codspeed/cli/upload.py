@@ -32,7 +32,7 @@ def _options(app: App) -> list[Option]:
 
 def _upload(app: App, given: Mapping[str, Setting], words: Sequence[str]) -> int:
     settings = app.settle(_options(app), given)
-    uploaders = request.uploaders(settings.get("uploader"))
+    uploaders = request.names_or_none("uploader", settings.get("uploader"))
     if app.profile_name().origin != "default":
         app.profile()  # one that does not exist is an error
     reporter = make_reporter(app)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
 
-    from codspeed.model import IntegrationMode, Launch, System
+    from codspeed.model import IntegrationMode, Launch, MarkerKind, System
 
 _ACK_FRAME: Final = encode(ACK)  # the answer to nearly everything
 _OUTPUT_BYTES: Final = 1 << 16
@@ -209,6 +209,10 @@ class _Around(Hooks):
         self._inner.benchmark(pid, uri)
         self._outer.benchmark(pid, uri)
         self._reporter.benchmark(uri)
+
+    def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+        self._inner.marker(pid, kind, timestamp)
+        self._outer.marker(pid, kind, timestamp)
 
     def healthy(self) -> bool:
         return self._outer.healthy() and self._inner.healthy()

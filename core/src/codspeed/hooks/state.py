@@ -243,6 +243,7 @@ class Conversation:
     def _mark(self, command: AddMarker) -> Command:
         self._marks.append((command.pid, command.kind, command.timestamp))
         self.pids.add(command.pid)
+        self._hooks.marker(command.pid, command.kind, command.timestamp)
         return ACK
 
     # --- Who speaks, and how ---------------------------------------------------------------------

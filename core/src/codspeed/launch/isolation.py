@@ -45,12 +45,27 @@ class IsolationKind(enum.Enum):
     SYSTEMD = "systemd"
 
 
+# What each does to the numbers; said with every run.
+_EFFECTS: Final = {
+    IsolationKind.NONE: "other programs may run on the benchmark's CPUs",
+    IsolationKind.HOOKS: "what is set apart is up to this machine's hooks",
+    IsolationKind.SYSTEMD: (
+        "a systemd slice of its own; other programs may still run on the benchmark's CPUs"
+    ),
+}
+
+
 @attrs.frozen
 class Isolation:
     """A kind and why it was chosen."""
 
     kind: IsolationKind
     reason: str
+
+    @property
+    def described(self) -> str:
+        """Return kind, reason and effect, in a line."""
+        return f"{self.kind.value} ({self.reason}); {_EFFECTS[self.kind]}"
 
 
 def resolve(

@@ -61,7 +61,8 @@ class RunRequest:
         environment: "inherit" or "strict".
         keep_env: Variables that the command needs as they are, whatever the environment.
         jobs: Slices of a suite that may be measured at once.
-        instruments: Entry-point names.
+        instruments: Entry-point names of those that were named, beside which those that are wanted
+            observe; None: the wanted ones only; empty: none at all.
         lock_timeout: Seconds to wait for another run on this machine; 0 fails at once.
         plugin_options: Values of plugins' options by field name.
     """
@@ -84,7 +85,7 @@ class RunRequest:
     environment: str = "inherit"
     keep_env: tuple[str, ...] = ()
     jobs: int = 1
-    instruments: tuple[str, ...] = ()
+    instruments: tuple[str, ...] | None = None
     lock_timeout: float = 600.0
     plugin_options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)  # tokens are options
 

@@ -83,7 +83,7 @@ def _why_whole(measurement: Measurement, executor: Executor) -> str:
         return "its integration speaks on a FIFO that a machine has once"
     if measurement.part.compat is Compat.CODSPEED:
         return "--compat codspeed measures as the reference does"
-    if measurement.request.instruments:
+    if measurement.observers:
         return "instruments observe one process"
     return ""
 

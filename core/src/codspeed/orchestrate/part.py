@@ -40,7 +40,7 @@ from codspeed.model import (
 )
 from codspeed.orchestrate import interrupt
 from codspeed.orchestrate.absence import explain
-from codspeed.orchestrate.select import blaming, harness_plugin, made
+from codspeed.orchestrate.select import blaming, harness_plugin, made, wanted_instruments
 from codspeed.orchestrate.slices import results_of
 from codspeed.protocols import Executor, Hooks, Instrument
 from codspeed.registry import Plugin, Registry
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from codspeed.model import (
         BenchmarkResult,
+        MarkerKind,
         Sharing,
     )
     from codspeed.protocols import Target
@@ -102,6 +103,7 @@ class Measurement:
         errors: What went wrong, in order.
         is_measured: The command ran, at least in part: there may be results.
         environment_hash: See `PartRecord`.
+        observers: The instruments that take part: those that were named, and those that are wanted.
     """
 
     part: RunPart
@@ -118,6 +120,7 @@ class Measurement:
     archive: str = ArchiveKind.PLAIN.value
     comparability: Comparability = attrs.field(factory=Comparability)
     environment_hash: str = ""
+    observers: tuple[str, ...] = ()
     _instruments: list[tuple[Plugin, Instrument]] = attrs.field(factory=list)
     _split: str = ""
 
@@ -181,7 +184,7 @@ class Measurement:
         with contextlib.ExitStack() as stack:
             for resource, sharing in sorted(executor.resources(self.part).items()):
                 stack.enter_context(self._held(resource, sharing))
-            around = self._instrumented(stack, environment)
+            around = self._instrumented(executor, stack, environment)
             if self.command.entrypoint is not None:  # a harness starts what it is told to
                 wrapped = introspected(environment, temp=self.system.temp)
                 environment = stack.enter_context(wrapped)
@@ -317,21 +320,39 @@ class Measurement:
             waiting=lambda holder: self.reporter.info(f"{resource}: waiting for {holder}"),
         )
 
-    def _instrumented(self, stack: contextlib.ExitStack, environment: dict[str, str]) -> Hooks:
+    def _instrumented(
+        self, executor: Executor, stack: contextlib.ExitStack, environment: dict[str, str]
+    ) -> Hooks:
         """Start the instruments; they are stopped with `stack`, on every path."""
-        plugins = [
-            self.registry.get("codspeed.instruments", name) for name in self.request.instruments
-        ]
         hooks: list[tuple[Plugin, Hooks]] = []
-        for plugin in plugins:
-            instrument = made(plugin, self.request.plugin_options)
+        for plugin, instrument in self._observing(executor):
             with blaming(plugin):
+                if hasattr(instrument, "prepare"):  # younger than the first plugins
+                    instrument.prepare(self.system, self.reporter)
                 hooks.append((plugin, stack.enter_context(_stopped(plugin, instrument, self))))
                 environment.update(instrument.environment(self.part))
                 launch = instrument.wrap(self.part, self.part.launch)
             self.part = attrs.evolve(self.part, launch=launch)
             self._instruments.append((plugin, instrument))
         return _Chain(hooks)
+
+    def _observing(self, executor: Executor) -> list[tuple[Plugin, Instrument]]:
+        """Make the instruments: those that were named, then those that are wanted here."""
+        values = self.request.plugin_options
+        names = self.request.instruments
+        plugins = [self.registry.get("codspeed.instruments", name) for name in names or ()]
+        observing = [(plugin, made(plugin, values)) for plugin in plugins]
+        if names != ():
+            observing += wanted_instruments(
+                self.registry,
+                lambda descriptor, options: descriptor.wanted(self.part, executor, options),
+                values,
+                system=self.system,
+                but=plugins,
+                warn=self.reporter.warning,
+            )
+        self.observers = tuple(plugin.name for plugin, _instrument in observing)
+        return observing
 
     def _read(self, executor: Executor) -> None:
         """Read the results; they count also when the command failed."""
@@ -437,6 +458,8 @@ class _Chain(Hooks):
 
     def __init__(self, hooks: Sequence[tuple[Plugin, Hooks]]) -> None:
         self._hooks = hooks
+        # Thousands of markers come, and few want to know.
+        self._marked = [each for each in hooks if type(each[1]).marker is not Hooks.marker]
 
     def spawned(self, pid: int) -> None:
         for plugin, hook in self._hooks:
@@ -465,6 +488,11 @@ class _Chain(Hooks):
         for plugin, hook in self._hooks:
             with blaming(plugin):
                 hook.benchmark(pid, uri)
+
+    def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+        for plugin, hook in self._marked:
+            with blaming(plugin):
+                hook.marker(pid, kind, timestamp)
 
     def healthy(self) -> bool:
         return all(hook.healthy() for _plugin, hook in self._hooks)

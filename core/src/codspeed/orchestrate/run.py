@@ -160,7 +160,7 @@ class _Run:
 
     def _require_instruments(self) -> None:
         known = {plugin.name for plugin in self._registry.plugins("codspeed.instruments")}
-        for name in self._request.instruments:
+        for name in self._request.instruments or ():
             if name.rpartition(":")[2] not in known:
                 problem = f"Invalid instrument name: {name}"
                 raise UsageError(problem, hint=f"installed: {', '.join(sorted(known)) or 'none'}")
@@ -307,7 +307,7 @@ class _Run:
             begun = attrs.evolve(_record(measured[-1]), error=error, error_slug=slug)
             records = [*map(_record, measured[:-1]), begun]
             self._writer.checkpoint(
-                self._manifest(records, exit_code=InterruptedRunError.exit_code),
+                self._manifest(records, measured, exit_code=InterruptedRunError.exit_code),
                 [done.results for done in measured if done.results is not None],
                 [done.part for done in measured],
             )
@@ -333,7 +333,8 @@ class _Run:
 
     def _keep(self, measured: Sequence[Measurement]) -> Bundle | None:
         """Write the bundle; if that fails the user is told where its pieces are."""
-        manifest = self._manifest([*map(_record, measured)], exit_code=exit_code(self._errors))
+        records = [*map(_record, measured)]
+        manifest = self._manifest(records, measured, exit_code=exit_code(self._errors))
         results = [done.results for done in measured if done.results is not None]
         kept = None
         try:
@@ -349,7 +350,9 @@ class _Run:
             return None
         return kept
 
-    def _manifest(self, records: Sequence[PartRecord], *, exit_code: int) -> Manifest:
+    def _manifest(
+        self, records: Sequence[PartRecord], measured: Sequence[Measurement], *, exit_code: int
+    ) -> Manifest:
         plugins = (*self._executors, *self._uploaders)
         return Manifest(
             schema=BUNDLE_SCHEMA,
@@ -362,10 +365,15 @@ class _Run:
             fingerprint={**self._fingerprint, **_environment_of(records)},
             parts=tuple(records),
             exit_code=exit_code,
-            instruments=tuple(self._request.instruments),
+            instruments=self._observers(measured),
             allow_empty=self._request.allow_empty,
             options=self._recorded_options(),
         )
+
+    def _observers(self, measured: Sequence[Measurement]) -> tuple[str, ...]:
+        named = (name.rpartition(":")[2] for name in self._request.instruments or ())
+        unasked = (name for done in measured for name in done.observers)
+        return tuple(dict.fromkeys((*named, *unasked)))
 
     def _recorded_options(self) -> dict[str, Any]:
         """Return what was set of plugins' options: an uploader may need one of an executor's."""

@@ -6,12 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from codspeed.errors import CodspeedError, PluginCrashError, UsageError
-from codspeed.model import Compat, option_specs
+from codspeed.model import Compat, SupportLevel, option_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from codspeed.model import RunContext
+    from codspeed.model import RunContext, System
     from codspeed.registry import Plugin, Registry
 
 
@@ -60,6 +60,38 @@ def uploader_plugins(
             warn(f"{failure.problem}; it is left out")
         else:
             found += [plugin] if is_wanted else []
+    return found
+
+
+def wanted_instruments(
+    registry: Registry,
+    is_wanted: Callable[[Any, Any], str | None],
+    values: Mapping[str, Any],
+    *,
+    system: System,
+    but: Sequence[Plugin],
+    warn: Callable[[str], None],
+) -> list[tuple[Plugin, Any]]:
+    """Return and make the instruments that observe unasked.
+
+    Args:
+        is_wanted: Says why, given a descriptor and its options; None if it is not.
+        but: Those that were named, which are made already.
+        warn: Told of one that can't say so or be made; nobody named it, so the run goes on.
+    """
+    names = {plugin.name for plugin in but}
+    found = []
+    for plugin in registry.plugins("codspeed.instruments"):
+        if plugin.descriptor is None or plugin.name in names:
+            continue
+        try:
+            with blaming(plugin):
+                if plugin.descriptor.support(system).level is SupportLevel.UNSUPPORTED:
+                    continue
+                if is_wanted(plugin.descriptor, options_of(plugin, values)) is not None:
+                    found.append((plugin, made(plugin, values)))
+        except CodspeedError as failure:
+            warn(f"{failure.problem}; it is left out")
     return found
 
 

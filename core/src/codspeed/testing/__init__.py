@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from codspeed.testing.fake_service import FakeService
     from codspeed.testing.fakes import FakeExecutor, FakeReporter, FakeSession, FakeUploader
     from codspeed.testing.fifo import fifo_lock
+    from codspeed.testing.instrument_contract import InstrumentContract
     from codspeed.testing.parts import make_part, restored
     from codspeed.testing.sessions import session
 
@@ -34,6 +35,7 @@ __all__ = [
     "FakeService",
     "FakeSession",
     "FakeUploader",
+    "InstrumentContract",
     "fifo_lock",
     "make_part",
     "restored",
@@ -47,6 +49,7 @@ _LAZY: Final = {
     "FakeService": "fake_service",
     "FakeSession": "fakes",
     "FakeUploader": "fakes",
+    "InstrumentContract": "instrument_contract",
     "fifo_lock": "fifo",
     "make_part": "parts",
     "restored": "parts",

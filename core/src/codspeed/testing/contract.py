@@ -16,13 +16,9 @@ executor's tools are missing.
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import inspect
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -55,6 +51,7 @@ from codspeed.testing.checks import (
     check_results,
     check_timeline,
 )
+from codspeed.testing.light import heavy_imports
 from codspeed.testing.parts import make_part, restored
 from codspeed.testing.sample import Script, Step, step_of
 from codspeed.testing.sessions import RecordingSession, session
@@ -66,17 +63,6 @@ if TYPE_CHECKING:
     from codspeed.protocols import Executor, ExecutorDescriptor
 
 URIS: Final = ("contract/test_one.py::test_one", "contract/test_two.py::test_two[a b]")
-
-# What a descriptor's module may import of ours, and of others: attrs is two packages.
-_LIGHT: Final = ("codspeed", "codspeed.errors", "codspeed.model", "codspeed.protocols")
-_LIGHT_OTHERS: Final = frozenset({"attr", "attrs"})
-
-_LIST_IMPORTS: Final = """
-import json, sys
-before = set(sys.modules)
-__import__(sys.argv[1])
-print(json.dumps(sorted(set(sys.modules) - before)))
-"""
 
 
 @attrs.frozen
@@ -186,12 +172,7 @@ class ExecutorContract:
 
     def test_descriptor_is_light(self, descriptor: ExecutorDescriptor) -> None:
         """Core reads every installed descriptor for its help: none may pull in more than attrs."""
-        module = _module_of(descriptor)
-        own = module.rpartition(".")[0] or module
-
-        heavy = [name for name in _imports_of(module) if not _is_light(name, own)]
-
-        assert heavy == [], f"importing {module} also imports these"
+        assert heavy_imports(descriptor, "codspeed.executors") == []
 
     def test_descriptor_is_complete(self, descriptor: ExecutorDescriptor, machine: System) -> None:
         """Names are words, the version is understood, support is explained."""
@@ -460,35 +441,6 @@ class _NoParameters:
 
 _NONE: Final = _NoParameters()
 _MEMORY: Final = pytest.StashKey[dict[tuple[type, str, str], Measured]]()
-
-
-def _module_of(descriptor: ExecutorDescriptor) -> str:
-    """Return the module that defines the descriptor: of its entry point, or of its `load`."""
-    for entry in importlib.metadata.entry_points(group="codspeed.executors"):
-        if entry.name == descriptor.name and entry.load() is descriptor:
-            return entry.module
-    return str(descriptor.load.__module__)
-
-
-@functools.cache
-def _imports_of(module: str) -> tuple[str, ...]:
-    """Return what a fresh interpreter imports for `module`."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", _LIST_IMPORTS, module]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return tuple(json.loads(done.stdout))
-
-
-def _is_light(name: str, own: str) -> bool:
-    top = name.partition(".")[0]
-    if top == "codspeed" and not _is_below(name, own):
-        return any(_is_below(name, light) for light in _LIGHT[1:]) or name == _LIGHT[0]
-    return top in sys.stdlib_module_names | _LIGHT_OTHERS or _is_below(name, own)
-
-
-def _is_below(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.") or package.startswith(f"{name}.")
 
 
 # Methods of an executor and how many arguments core gives them.

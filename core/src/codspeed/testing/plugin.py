@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 # Only before a module is imported; after that pytest would warn.
-for _module in ("codspeed.testing.contract", "codspeed.testing.checks"):
+for _module in (
+    "codspeed.testing.checks",
+    "codspeed.testing.contract",
+    "codspeed.testing.instrument_contract",
+):
     if _module not in sys.modules:
         pytest.register_assert_rewrite(_module)
 

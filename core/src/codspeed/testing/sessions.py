@@ -15,7 +15,7 @@ from codspeed.testing.sample import FIFO_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from codspeed.model import Launch, Outcome, Reporter, RunPart, System
+    from codspeed.model import Launch, MarkerKind, Outcome, Reporter, RunPart, System
     from codspeed.protocols import Executor, Session
 
 
@@ -121,6 +121,9 @@ class _RecordingHooks(Hooks):
     def benchmark(self, pid: int, uri: str) -> None:
         self._events.append("benchmark")
         self._inner.benchmark(pid, uri)
+
+    def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+        self._inner.marker(pid, kind, timestamp)  # not noted: how many come is the integration's
 
     def healthy(self) -> bool:
         return self._inner.healthy()

@@ -23,6 +23,7 @@ class WalltimeOptions:
         enable_perf: The old name of `enable_profiler`, and stronger; empty if it was not given.
         perf_unwinding_mode: How perf walks stacks; empty: as fits the command.
         profile_pass: Whether the profile is taken from the run that is timed, or from a second one.
+        realtime: Run the benchmark before all ordinary programs, if the kernel lets us.
     """
 
     walltime_profiler: str = option(
@@ -55,6 +56,11 @@ class WalltimeOptions:
         env="CODSPEED_PROFILE_PASS",
         choices=("same", "separate", "off"),
         help="Sample while timing (same, the default), in a second run (separate), or never (off)",
+    )
+    realtime: bool = option(
+        False,  # noqa: FBT003 - the default of a flag
+        style=OptionStyle.FLAG,
+        help="Run the benchmarks with real-time priority, and leave one CPU to all else",
     )
 
 

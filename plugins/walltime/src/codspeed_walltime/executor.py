@@ -19,10 +19,11 @@ from codspeed.errors import BundleError, CodspeedError
 from codspeed.launch import isolation
 from codspeed.model import Comparability, Compat, IntegrationMode, Rounds
 from codspeed.protocols import ExecutorDefaults, Hooks
-from codspeed_walltime import profiles
+from codspeed_walltime import profiles, usage
 from codspeed_walltime.descriptor import WalltimeOptions
 from codspeed_walltime.leftovers import keep_jit_names
 from codspeed_walltime.profiler import PIPEDATA, SEPARATE, Choice, Profiler, choose
+from codspeed_walltime.realtime import Realtime
 from codspeed_walltime.results import read_results
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-    from codspeed.model import BenchmarkResult, CallTree, Outcome, RunPart
+    from codspeed.model import BenchmarkResult, CallTree, MarkerKind, Outcome, RunPart
     from codspeed.protocols import Session
 
 TIMESTAMPS: Final = "ExecutionTimestamps.msgpack"
@@ -66,6 +67,7 @@ class WalltimeExecutor(ExecutorDefaults):
         self._profiler = Profiler()
         self._is_trampolined = False
         self._choice: Choice | None = None
+        self._realtime = Realtime()
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
         """Return the variables of walltime mode.
@@ -94,18 +96,21 @@ class WalltimeExecutor(ExecutorDefaults):
         kept.
         """
         self._isolation = isolation.resolve(session.system)
+        # The harness reads the same of each round itself.
+        watch = None if part.harnessed else usage.Watch()
         choice = self._choice or choose(self.options, part)
         if self._is_separate and choice.is_on:
-            outcome = self._run(part, session, Profiler())
+            outcome = self._run(part, session, Profiler(), watch)
             self._keep_timestamps(part, outcome)
             if outcome.status == 0 and not outcome.interrupted:
                 self._profiler = choice.make()
                 self._profile_apart(part, session, self._profiler)
         else:
             self._timed_under = self._profiler = choice.make()
-            outcome = self._run(part, session, self._profiler)
+            outcome = self._run(part, session, self._profiler, watch)
             self._keep_timestamps(part, outcome)
             self._fold_soon(part.folder, part.folder, self._profiler, outcome)
+        self._keep_usage(part, outcome, watch)
         notes = (*outcome.notes, *filter(None, [choice.note]), *self._notes())
         return attrs.evolve(outcome, notes=notes)
 
@@ -119,10 +124,20 @@ class WalltimeExecutor(ExecutorDefaults):
         session.note("second run, for the profile")
         self._fold_soon(part.folder, folder, profiler, self._run(apart, session, profiler))
 
-    def _run(self, part: RunPart, session: Session, profiler: Profiler) -> Outcome:
+    def _run(
+        self,
+        part: RunPart,
+        session: Session,
+        profiler: Profiler,
+        watch: usage.Watch | None = None,
+    ) -> Outcome:
         """Run the command once; the profiler is stopped on every path."""
         since_ns = time.time_ns()
+        realtime = self._realtime if self.options.realtime else None
         with contextlib.ExitStack() as stack:
+            stack.callback(self._realtime.end)
+            if watch is not None:
+                stack.callback(watch.close)
             launch = stack.enter_context(
                 isolation.isolated(
                     part.launch,
@@ -134,9 +149,10 @@ class WalltimeExecutor(ExecutorDefaults):
             )
             stack.callback(_keep_names, part.folder, profiler, session, since_ns)
             stack.callback(profiler.stop)
-            launch = profiler.wrap(launch, part.folder)
+            wrapped = profiler.wrap(launch, part.folder)
             profiler.prepare(session, part.folder)
-            return session.run(launch, _Switch(profiler))
+            is_tool = wrapped.argv != launch.argv
+            return session.run(wrapped, _Switch(profiler, watch, realtime, is_tool=is_tool))
 
     def _fold_soon(self, target: Path, folder: Path, profiler: Profiler, outcome: Outcome) -> None:
         """Make call trees now, while the binaries are those that ran, if that is quick."""
@@ -164,11 +180,24 @@ class WalltimeExecutor(ExecutorDefaults):
             hint = "free space there or name another folder with --profile-folder"
             raise BundleError(problem, hint=hint) from failure
 
+    def _keep_usage(self, part: RunPart, outcome: Outcome, watch: usage.Watch | None) -> None:
+        """Keep what a restored part should know: without it the times are still right."""
+        windows = {} if watch is None else usage.summed(outcome.windows, watch.windows)
+        notes = tuple(filter(None, [self._realtime.note]))
+        if windows or notes:
+            with contextlib.suppress(OSError):
+                (part.folder / usage.USAGE).write_bytes(
+                    usage.dump(usage.Usage(notes=notes, windows=windows))
+                )
+
     def measurement_model(self, part: RunPart, outcome: Outcome) -> str:
         """Name what moves wall time by itself: the profiler, Python's trampoline, the isolation."""
         if self._isolation is None and part.model:
             return part.model  # somebody else measured it, and knew
-        kind = "none" if self._isolation is None else self._isolation.kind.value
+        kinds = [] if self._isolation is None else [self._isolation.kind.value]
+        if self._realtime.is_on:
+            kinds = [*(kind for kind in kinds if kind != "none"), "realtime"]
+        kind = "+".join(kinds) or "none"
         integration = "" if outcome.integration is None else outcome.integration.name
         is_on = self._is_trampolined or integration in _TRAMPOLINES
         trampoline = "on" if is_on else "off"
@@ -185,7 +214,7 @@ class WalltimeExecutor(ExecutorDefaults):
 
     def results(self, part: RunPart) -> Sequence[BenchmarkResult]:
         """Read the integrations' results files; raises ResultsError if one can't be understood."""
-        return read_results(part.folder / "results")
+        return read_results(part.folder / "results", usage.read(part.folder))
 
     def profile(self, part: RunPart, uri: str) -> CallTree | None:
         """Return the benchmark's samples by stack; None if there are none.
@@ -202,26 +231,63 @@ class WalltimeExecutor(ExecutorDefaults):
         chosen = self._isolation
         lost = self._profiler.lost
         return (
-            *(() if chosen is None else (f"isolation: {chosen.kind.value} ({chosen.reason})",)),
+            *(() if chosen is None else (f"isolation: {chosen.described}",)),
+            *filter(None, [self._realtime.note]),
             *self._profiler.notes,
             *((f"profile: {lost} samples were lost, there was no room for them",) if lost else ()),
         )
 
 
 class _Switch(Hooks):
-    """The profiler follows the integration's windows."""
+    """The profiler and what else looks at the benchmark follow the integration's windows.
 
-    def __init__(self, profiler: Profiler) -> None:
+    The profiler is switched on last and off first: what the others do is none of the benchmark's.
+    """
+
+    def __init__(
+        self,
+        profiler: Profiler,
+        watch: usage.Watch | None,
+        realtime: Realtime | None,
+        *,
+        is_tool: bool,
+    ) -> None:
         self._profiler = profiler
+        self._watch = watch
+        self._realtime = realtime
+        self._is_tool = is_tool
 
     def spawned(self, pid: int) -> None:
         self._profiler.start(pid)
+        if self._watch is not None:
+            self._watch.spawned(pid, is_tool=self._is_tool)
+        if self._realtime is not None:
+            self._realtime.begin(pid)
+
+    def integration(self, name: str, version: str) -> None:
+        del name, version
+        if self._watch is not None:
+            self._watch.refresh()
 
     def started(self) -> None:
+        if self._watch is not None:
+            self._watch.started()
         self._profiler.enable()
 
     def stopped(self) -> None:
         self._profiler.disable()
+        if self._watch is not None:
+            self._watch.stopped()
+
+    def marker(self, pid: int, kind: MarkerKind, timestamp: int) -> None:
+        del kind, timestamp
+        if self._watch is not None:
+            self._watch.marker(pid)
+
+    def benchmark(self, pid: int, uri: str) -> None:
+        del uri
+        if self._watch is not None:
+            self._watch.named(pid)
 
     def healthy(self) -> bool:
         return self._profiler.is_healthy()

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from codspeed import wire
 from codspeed.errors import ResultsError
 from codspeed.model import BenchmarkResult, Direction, Kind, Metric
+from codspeed_walltime.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from codspeed_walltime.rounds import RoundUsage
+    from codspeed_walltime.usage import WindowUsage
+
+_CPU_TIME: Final = "CPU time"
+_SAME: Final = 0.02
 
 
 @attrs.frozen
@@ -93,8 +100,12 @@ class ResultsFile:
     benchmarks: tuple[Measured, ...] = ()
 
 
-def read_results(folder: Path) -> tuple[BenchmarkResult, ...]:
+def read_results(folder: Path, used: Usage | None = None) -> tuple[BenchmarkResult, ...]:
     """Read every results file in `folder`, oldest first.
+
+    Args:
+        folder: Where they are.
+        used: What the runner saw beside the integrations' own numbers.
 
     Returns:
         One result per URI, of the newest file that has it; empty if there is no file or no
@@ -108,7 +119,8 @@ def read_results(folder: Path) -> tuple[BenchmarkResult, ...]:
     for measured in _measured(folder):
         repeated[measured.uri] = repeated.get(measured.uri, 0) + 1
         found[measured.uri] = measured
-    return tuple(_as_result(measured, times=repeated[uri]) for uri, measured in found.items())
+    seen = Usage() if used is None else used
+    return tuple(_as_result(measured, seen, times=repeated[uri]) for uri, measured in found.items())
 
 
 def _measured(folder: Path) -> Iterator[Measured]:
@@ -133,7 +145,7 @@ def _modified_ns(path: Path) -> int:
         return 0  # reading it will say what is wrong
 
 
-def _as_result(measured: Measured, *, times: int) -> BenchmarkResult:
+def _as_result(measured: Measured, used: Usage, *, times: int) -> BenchmarkResult:
     stats = measured.stats
     values = attrs.asdict(stats)
     details = (value for kind in attrs.astuple(measured.codspeed.rounds) for value in kind)
@@ -145,11 +157,11 @@ def _as_result(measured: Measured, *, times: int) -> BenchmarkResult:
         _wall_time(stats, rounds.wall_ns),
         Metric("wall_time_min", stats.min_ns, "ns", kind=Kind.SAMPLED, label="Best"),
         _relative_iqr(stats),
-        *_beside(rounds),
+        *(_beside(rounds) if rounds.cpu_ns else _of_window(stats, used.windows.get(measured.uri))),
         _info("rounds", stats.rounds, "count", "Rounds"),
     ]
     notes = (f"measured {times} times in this run; the last one counts",) if times > 1 else ()
-    return BenchmarkResult(measured.uri, measured.name, tuple(metrics), notes)
+    return BenchmarkResult(measured.uri, measured.name, tuple(metrics), (*used.notes, *notes))
 
 
 def _wall_time(stats: Stats, samples: tuple[float, ...]) -> Metric:
@@ -184,16 +196,66 @@ def _relative_iqr(stats: Stats) -> Metric:
 
 
 def _beside(rounds: RoundDetails) -> Iterator[Metric]:
-    """What was observed beside wall time; medians over the rounds."""
-    if rounds.cpu_ns:
-        value = _median(rounds.cpu_ns)
-        yield Metric("cpu_time", value, "ns", label="CPU time", samples=rounds.cpu_ns)
+    """Yield what the harness read of each round beside wall time; medians over the rounds."""
+    value = _median(rounds.cpu_ns)
+    yield Metric("cpu_time", value, "ns", label=_CPU_TIME, samples=rounds.cpu_ns)
+    yield _info("cpu_share", _percent(sum(rounds.cpu_ns), sum(rounds.wall_ns)), "percent", "")
     if rounds.queue_ns:
-        yield _info("queue_time", _median(rounds.queue_ns), "ns", "Queued")
+        yield _info("queue_time", _median(rounds.queue_ns), "ns", "")
+        queued = _percent(sum(rounds.queue_ns), sum(rounds.wall_ns))
+        yield _info("queue_share", queued, "percent", "")
     for name in ("voluntary_switches", "involuntary_switches"):
         values = getattr(rounds, name)
         if values:
             yield _info(name, _median(values), "count", "")
+
+
+def _of_window(stats: Stats, used: WindowUsage | None) -> Iterator[Metric]:
+    """Yield what the runner read at the edges of the window and at markers.
+
+    `cpu_time` is CPU time per iteration: the median over the rounds where each was read by itself,
+    else the average over all. It is left out where it is not known to 5 %. `cpu_share` is CPU time
+    beside the wall time of the window, over all processes of the command: 100 is one CPU that was
+    always busy. `queue_share` is the part of the window in which threads were ready to run and had
+    no CPU; if that many threads ran that they could not all wait one after the other, the part of
+    their own time. `context_switches` are those of the whole window.
+    """
+    if used is None:
+        return
+    if used.rounds is not None:
+        yield _cpu_time(stats, used.rounds)
+    if used.cpu_ns is not None:
+        yield _info("cpu_share", _percent(used.cpu_ns, used.wall_ns), "percent", "")
+        whole_ns = max(used.wall_ns, used.cpu_ns + used.queue_ns)
+        yield _info("queue_share", _percent(used.queue_ns, whole_ns), "percent", "")
+    yield _info("context_switches", used.switches, "count", "")
+
+
+def _cpu_time(stats: Stats, rounds: RoundUsage) -> Metric:
+    iterations = stats.iter_per_round
+    seen_ns = rounds.median_wall_ns
+    # Else the markers are not of the rounds that the statistics describe.
+    is_same = iterations > 0 and abs(seen_ns - stats.median_ns * iterations) <= _SAME * seen_ns
+    if not (rounds.is_each and is_same):
+        value = rounds.share * stats.mean_ns
+        return Metric("cpu_time", value, "ns", label=_CPU_TIME, statistics={"rounds": rounds.count})
+    return Metric(
+        "cpu_time",
+        rounds.median_ns / iterations,
+        "ns",
+        label=_CPU_TIME,
+        statistics={
+            "min": rounds.low_ns / iterations,
+            "max": rounds.high_ns / iterations,
+            "q1": rounds.q1_ns / iterations,
+            "q3": rounds.q3_ns / iterations,
+            "rounds": rounds.count,
+        },
+    )
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else 0.0
 
 
 def _info(name: str, value: float, unit: str, label: str) -> Metric:

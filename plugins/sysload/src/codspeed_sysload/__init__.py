@@ -1,0 +1,1 @@
+"""An instrument that tells how disturbed the machine was."""
