@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,34 +116,6 @@ def test_the_reference_leaves_pythons_allocator_alone(
     tmp_path: Path, compat: Compat, expected: dict[str, str]
 ) -> None:
     assert MemoryExecutor().environment(make_part(tmp_path, compat=compat)) == expected
-
-
-_FREE_THREADED = "void _Py_DecRefShared(void) {}\nint main(void) { return 0; }\n"
-
-
-@pytest.mark.process
-@pytest.mark.parametrize(
-    ("backend", "source", "expected"),
-    [
-        ("ebpf", _FREE_THREADED, {}),
-        ("ebpf", "int main(void) { return 0; }", {"PYTHONMALLOC": "malloc"}),
-        ("shim", _FREE_THREADED, {"PYTHONMALLOC": "malloc"}),
-    ],
-)
-def test_a_free_threaded_build_gets_no_variable_that_nobody_hides(
-    tmp_path: Path, compiler: str, backend: str, source: str, expected: dict[str, str]
-) -> None:
-    """Also where a script names it; with the shim each process hides the variable itself."""
-    python = tmp_path / "python"
-    (tmp_path / "python.c").write_text(source)
-    subprocess.run([compiler, str(tmp_path / "python.c"), "-o", str(python)], check=True)
-    script = tmp_path / "pytest"
-    script.write_text(f"#!{python}\n")
-    part = make_part(tmp_path, (str(script),), launch=Launch((str(script),)))
-
-    environment = MemoryExecutor(MemoryOptions(memory_backend=backend)).environment(part)
-
-    assert environment == expected
 
 
 @pytest.mark.process

@@ -72,22 +72,15 @@ class MemoryExecutor(ExecutorDefaults):
 
     def environment(self, part: RunPart) -> Mapping[str, str]:
         """Choose CPython's allocator; a harness is not what is measured."""
-        return {} if part.harnessed else self._variables(part, part.launch)
+        return {} if part.harnessed else python_target.variables(self._allocator(part))
 
     def target_launch(self, part: RunPart, target: Launch, uri: str) -> Launch:
         """Record the target, not its harness."""
         backend = self._backend(part)
         self._targets.setdefault(part.index, {})[uri] = backend.uncovered(target)
-        variables = self._variables(part, target)
+        variables = python_target.variables(self._allocator(part))
         # What the user set for this target wins.
         return backend.target_launch(attrs.evolve(target, env={**variables, **target.env}))
-
-    def _variables(self, part: RunPart, launch: Launch) -> Mapping[str, str]:
-        """Hide the variable from who refuses it: the shim does so in each process, probes can't."""
-        is_alone = self._options.memory_backend == "ebpf"
-        if is_alone and coverage.is_free_threaded(launch):
-            return {}
-        return python_target.variables(self._allocator(part))
 
     def _backend(self, part: RunPart) -> Backend:
         if part.index not in self._backends:
