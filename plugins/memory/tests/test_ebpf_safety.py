@@ -28,7 +28,7 @@ from codspeed_memory.ebpf.watcher import Request, Watcher
 from codspeed_native import elf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from codspeed.launch.child import Child
 
@@ -43,6 +43,10 @@ def _allowed() -> None:
     refused = rights.lacking()
     if refused is not None:
         pytest.skip(refused.problem)
+
+
+class _Session:
+    environment: Mapping[str, str] = {}
 
 
 def awaited(what: Callable[[], object]) -> bool:
@@ -96,7 +100,7 @@ def held(
     stdin = os.dup(0)
     os.dup2(reading, 0)
     try:
-        with backend.armed(part, None) as launch:  # type: ignore[arg-type]  # it is not asked
+        with backend.armed(part, _Session()) as launch:  # type: ignore[arg-type]  # a stand-in
             environment = {"LD_LIBRARY_PATH": str(libc.parent), "PATH": os.environ["PATH"]}
             with spawn(launch, environment) as child:
                 backend.spawned(child.pid)

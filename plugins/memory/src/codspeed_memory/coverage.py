@@ -30,6 +30,9 @@ _OWN: Final = frozenset({
 })  # fmt: skip
 # Libraries that define operator new themselves, so that it never reaches our malloc.
 _FAMILIES: Final = re.compile(r"lib(jemalloc|mimalloc|tcmalloc)")
+# What only such builds export (attach.h asks for it too), and the library that they may be in.
+_FREE_THREADED: Final = "_Py_DecRefShared"
+_FREE_THREADED_LIBRARY: Final = re.compile(r"libpython3\.\d+td?\.so")
 _SHEBANG_BYTES: Final = 256
 _LIST_S: Final = 10.0
 
@@ -81,6 +84,20 @@ def _reason_in(program: elf.Elf) -> str | None:
         return STATIC
     brings_own = any(symbol.name in _OWN for symbol in program.functions())
     return BRINGS_OWN if brings_own else None
+
+
+def is_free_threaded(launch: Launch) -> bool:
+    """Return whether a command is a CPython with an allocator inside, or a script of one."""
+    environment = {**os.environ, **launch.env}
+    path = _found(launch.argv[0], environment.get("PATH"), launch.cwd)
+    try:
+        program = None if path is None else elf.read(interpreter_of(path))
+        if program is None:
+            return False
+        names = (symbol.name for symbol in program.functions())
+        return _FREE_THREADED in names or any(map(_FREE_THREADED_LIBRARY.match, program.needed))
+    except elf.ElfError:
+        return False
 
 
 def needs_families(launch: Launch, environment: Mapping[str, str]) -> bool:

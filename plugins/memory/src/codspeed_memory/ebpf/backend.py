@@ -6,14 +6,16 @@ import contextlib
 import tempfile
 from typing import IO, TYPE_CHECKING
 
-from codspeed_memory import coverage
+import attrs
+
+from codspeed_memory import coverage, python_target
 from codspeed_memory.clock import Clock
 from codspeed_memory.ebpf import blocks, rights
 from codspeed_memory.ebpf.probes import Finished, Limits, Probes
 from codspeed_memory.recording import Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from codspeed.model import Launch, RunPart
     from codspeed.protocols import Session
@@ -35,14 +37,14 @@ class EbpfBackend:
 
     def target_launch(self, target: Launch) -> Launch:
         """Start it as it is: the harness that starts it is left out."""
-        return target
+        return _with_own_allocator(target, target.env)
 
     def uncovered(self, launch: Launch) -> str | None:
         """See all that has an allocator with a name."""
         return coverage.unprobed(launch)
 
     @contextlib.contextmanager
-    def armed(self, part: RunPart, _session: Session) -> Iterator[Launch]:
+    def armed(self, part: RunPart, session: Session) -> Iterator[Launch]:
         """Load the programs; probes come when something is mapped that has allocators."""
         if refused := rights.lacking():
             raise refused
@@ -54,7 +56,8 @@ class EbpfBackend:
                 Probes(self._events, is_alone=True, limits=self._limits, prefix=rights.prefix())
             )
             self._is_silent = part.harnessed
-            yield part.launch
+            environment = {**session.environment, **part.launch.env}
+            yield _with_own_allocator(part.launch, environment)
 
     def spawned(self, pid: int) -> None:
         """Follow the child, which is held before its exec."""
@@ -79,3 +82,11 @@ class EbpfBackend:
         done: Finished = self._probes.finish()
         blocks.appended(self._events, self._recording, Clock())
         return Recording(file=self._recording, dropped=done.dropped, gaps=done.gaps)
+
+
+def _with_own_allocator(launch: Launch, environment: Mapping[str, str]) -> Launch:
+    """Hide the variable from a CPython that refuses it: the shim does so inside of each process."""
+    refused = environment.get(python_target.VARIABLE) == "malloc"
+    if not refused or not coverage.is_free_threaded(launch):
+        return launch
+    return attrs.evolve(launch, env={**launch.env, python_target.VARIABLE: ""})
