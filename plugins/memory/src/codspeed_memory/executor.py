@@ -22,6 +22,7 @@ from codspeed_memory import artifact, coverage, foreign, python_target, results,
 from codspeed_memory.backend import Backend, chosen
 from codspeed_memory.descriptor import MemoryOptions
 from codspeed_memory.ebpf import rights
+from codspeed_memory.shim import ShimBackend
 from codspeed_memory.summary import Measured, Summary
 
 if TYPE_CHECKING:
@@ -191,7 +192,10 @@ class MemoryExecutor(ExecutorDefaults):
         )
         summary.save(done, part.folder)
         if self._takes_stacks(part):
-            made = _stacks().trees(recording, measured, fates, since_ns=since_ns)
+            is_whole = backend.name == ShimBackend.name  # probes count, and take no stacks
+            made = _stacks().trees(
+                recording, measured, fates, since_ns=since_ns, is_scaled=is_whole
+            )
             _stacks().save(made, part.folder)
         if recording.dropped and not self._options.allow_dropped:
             problem = f"{recording.dropped} allocation events were lost: the figures are too low"
@@ -218,9 +222,11 @@ class MemoryExecutor(ExecutorDefaults):
     def _notes(self, part: RunPart) -> tuple[str, ...]:
         done = summary.load(part.folder)
         gaps = () if done is None else (gap for window in done.windows for gap in window.gaps)
+        name = self._backend(part).name
         if self._options.memory_stacks and not self._takes_stacks(part):
-            name = self._backend(part).name
             gaps = (*gaps, f"no call sites: the {name} backend takes no stacks")
+        elif self._options.memory_stacks and name != ShimBackend.name:
+            gaps = (*gaps, "call sites are those of programs that the shim sees: probes tell none")
         return tuple(dict.fromkeys(gaps))
 
     # --- After the run ---

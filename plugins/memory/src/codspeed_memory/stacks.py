@@ -79,10 +79,10 @@ class _Walker:
 
     def note(self, note: Note) -> None:
         """Learn where code is."""
-        if note.kind is Kind.ATTACH:  # another program, whatever this process was before
-            self._spaces.feed(Comm(note.stamp, note.pid, note.pid, note.text, is_exec=True))
-        else:
+        if note.kind is Kind.CODE:
             self._spaces.take(note.pid, note.text)
+        elif note.text:  # not by probes; another program, whatever this process was before
+            self._spaces.feed(Comm(note.stamp, note.pid, note.pid, note.text, is_exec=True))
 
     def chain(self, each: Stack) -> Chain:
         """Return the chain of a stack."""
@@ -127,12 +127,14 @@ def trees(
     fates: Mapping[int, Mapping[int, Fate]],
     *,
     since_ns: int,
+    is_scaled: bool = True,
 ) -> dict[str, Profiles]:
     """Make the trees of all benchmarks, by view.
 
     Args:
         windows: By number, with their figures.
         since_ns: When the run began, by the wall clock: names of generated code are not older.
+        is_scaled: Whether stacks were taken wherever the figures come from.
     """
     found = chains(recording, fates)
     symbolizer = Symbolizer(jit_names=lambda pid: jit_names.read(pid, since_ns=since_ns))
@@ -144,7 +146,10 @@ def trees(
             for uri, costs in _by_uri(found, windows, view).items()
         }
         made[view] = Profiles(
-            {uri: _tree(stacks[uri], _exact(windows, uri, view)) for uri in stacks},
+            {
+                uri: _tree(stacks[uri], _exact(windows, uri, view) if is_scaled else None)
+                for uri in stacks
+            },
             inside=sum(len(each) for each in stacks.values()),
             truncated=sum(end is not End.ROOT for each in stacks.values() for _, end, _ in each),
             unit=UNIT,
@@ -188,9 +193,9 @@ def _exact(windows: Mapping[int, Measured], uri: str, view: str) -> int:
     return sum(usage.leaked if view == "leaked" else usage.total for usage in usages)
 
 
-def _tree(stacks: Iterable[tuple[tuple[Frame, ...], End, float]], exact: int) -> CallTree:
+def _tree(stacks: Iterable[tuple[tuple[Frame, ...], End, float]], exact: int | None) -> CallTree:
     tree = benchmark_tree(UNIT, stacks)
-    factor = exact / (fold.cost(tree) or 1)
+    factor = 1.0 if exact is None else exact / (fold.cost(tree) or 1)
     scaled = {stack: float(round(cost * factor)) for stack, cost in tree.stacks.items()}
     return attrs.evolve(tree, stacks=scaled)
 
