@@ -32,7 +32,7 @@ _FOR_PROBES: Final = frozenset({coverage.STATIC, coverage.BRINGS_OWN})
 class AutoBackend:
     """See `codspeed_memory.backend.Backend`."""
 
-    takes_stacks = True  # of what the shim sees
+    takes_stacks = True
 
     def __init__(self, *, mappings: bool = False, stack_interval: int = 0) -> None:
         """Take what else to record; see `ShimBackend`."""
