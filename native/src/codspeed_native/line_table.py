@@ -63,6 +63,7 @@ class LineTable:
         self._data = file.contents(".debug_line")
         self._ranges = list(_unit_ranges(self._data))
         self._units: dict[int, _Unit | None] = {}
+        self._starts: dict[int, int] = {}
         self._rows: dict[int, list[_Row]] = {}
         self._strings: dict[str, bytes] = {}
         self._begins = sorted(self._sequences())
@@ -99,9 +100,16 @@ class LineTable:
         unit = self._units[index]
         if unit is None:
             return None
-        rows = self._rows.get(place)
+        start = self._starts.get(place)
+        if start is None:
+            # Behind the end of the sequence before: compilers may choose the file first, and they
+            # may give an address more than once in a sequence.
+            before = self._data.rfind(_END_SEQUENCE, unit.start, place)
+            start = unit.start if before < 0 else before + len(_END_SEQUENCE)
+            self._starts[place] = start
+        rows = self._rows.get(start)
         if rows is None:
-            rows = self._rows[place] = _run(self._data, unit, place)
+            rows = self._rows[start] = _run(self._data, unit, start)
         # The first row of an address: where a function begins it is the function's own, those
         # behind it may be of code that was put into it.
         place = bisect.bisect_right(rows, (address + 1,)) - 1
@@ -232,11 +240,8 @@ def _path(unit: _Unit, index: int) -> str:
     return "/".join(part for part in parts if part)
 
 
-def _run(data: bytes, unit: _Unit, place: int) -> list[_Row]:
-    """Return the rows of the sequence that has its `set_address` at a place; none if damaged."""
-    # It begins behind the end of the one before: compilers may choose the file first.
-    before = data.rfind(_END_SEQUENCE, unit.start, place)
-    start = unit.start if before < 0 else before + len(_END_SEQUENCE)
+def _run(data: bytes, unit: _Unit, start: int) -> list[_Row]:
+    """Return the rows of the sequence that begins at a place; none if damaged."""
     try:
         rows = _execute(data, unit, start)
     except IndexError:

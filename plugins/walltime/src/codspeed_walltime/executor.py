@@ -103,9 +103,11 @@ class WalltimeExecutor(ExecutorDefaults):
                 self._profile_apart(part, session, self._profiler)
         else:
             self._timed_under = self._profiler = choice.make()
+            since_ns = time.time_ns()
             outcome = self._run(part, session, self._profiler)
             self._keep_timestamps(part, outcome)
             self._fold_soon(part.folder, part.folder, self._profiler, outcome)
+            self._write_artifacts(part, outcome, since_ns)
         notes = (*outcome.notes, *filter(None, [choice.note]), *self._notes())
         return attrs.evolve(outcome, notes=notes)
 
@@ -154,6 +156,18 @@ class WalltimeExecutor(ExecutorDefaults):
         if folded is not None:
             with contextlib.suppress(OSError):  # then it is made when somebody looks
                 (target / profiles.FOLDED).write_bytes(profiles.dump(folded))
+
+    def _write_artifacts(self, part: RunPart, outcome: Outcome, since_ns: int) -> None:
+        """Write what the service reads beside the results; see `artifacts.part`."""
+        # Not loaded where nobody asks for it, nor while anything is measured.
+        if part.compat is not Compat.CODSPEED:
+            return
+        from codspeed_walltime.artifacts import part as artifacts  # noqa: PLC0415 - see above
+
+        profiler = self._profiler
+        if artifacts.is_wanted(part, outcome, profiler):
+            missing = artifacts.write_files(part.folder, outcome, profiler, since_ns=since_ns)
+            profiler.notes = (*profiler.notes, *filter(None, [missing]))
 
     def _keep_timestamps(self, part: RunPart, outcome: Outcome) -> None:
         path = part.folder / TIMESTAMPS
