@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from codspeed.model import BenchmarkResult, CallTree, Outcome, RunPart
     from codspeed.protocols import Session
+    from codspeed_walltime.artifacts.part import ServiceFiles
 
 TIMESTAMPS: Final = "ExecutionTimestamps.msgpack"
 # Of the second pass: its results must not be taken for those of the first.
@@ -106,8 +107,11 @@ class WalltimeExecutor(ExecutorDefaults):
             since_ns = time.time_ns()
             outcome = self._run(part, session, self._profiler)
             self._keep_timestamps(part, outcome)
+            files = self._service_files(part, outcome, since_ns)
             self._fold_soon(part.folder, part.folder, self._profiler, outcome)
-            self._write_artifacts(part, outcome, since_ns)
+            if files is not None:
+                missing = files.write()
+                self._profiler.notes = (*self._profiler.notes, *filter(None, [missing]))
         notes = (*outcome.notes, *filter(None, [choice.note]), *self._notes())
         return attrs.evolve(outcome, notes=notes)
 
@@ -138,7 +142,7 @@ class WalltimeExecutor(ExecutorDefaults):
             stack.callback(profiler.stop)
             launch = profiler.wrap(launch, part.folder)
             profiler.prepare(session, part.folder)
-            return session.run(launch, _Switch(profiler))
+            return session.run(launch, _Switch(profiler, part.compat))
 
     def _fold_soon(self, target: Path, folder: Path, profiler: Profiler, outcome: Outcome) -> None:
         """Make call trees now, while the binaries are those that ran, if that is quick."""
@@ -157,17 +161,17 @@ class WalltimeExecutor(ExecutorDefaults):
             with contextlib.suppress(OSError):  # then it is made when somebody looks
                 (target / profiles.FOLDED).write_bytes(profiles.dump(folded))
 
-    def _write_artifacts(self, part: RunPart, outcome: Outcome, since_ns: int) -> None:
-        """Write what the service reads beside the results; see `artifacts.part`."""
-        # Not loaded where nobody asks for it, nor while anything is measured.
+    def _service_files(self, part: RunPart, outcome: Outcome, since_ns: int) -> ServiceFiles | None:
+        """Return what writes the service's files; None if nobody will read them."""
         if part.compat is not Compat.CODSPEED:
-            return
-        from codspeed_walltime.artifacts import part as artifacts  # noqa: PLC0415 - see above
-
-        profiler = self._profiler
-        if artifacts.is_wanted(part, outcome, profiler):
-            missing = artifacts.write_files(part.folder, outcome, profiler, since_ns=since_ns)
-            profiler.notes = (*profiler.notes, *filter(None, [missing]))
+            return None
+        artifacts = _artifacts()
+        if not artifacts.is_wanted(part, outcome, self._profiler):
+            return None
+        files: ServiceFiles = artifacts.ServiceFiles(
+            part.folder, outcome, self._profiler, since_ns=since_ns
+        )
+        return files
 
     def _keep_timestamps(self, part: RunPart, outcome: Outcome) -> None:
         path = part.folder / TIMESTAMPS
@@ -225,11 +229,18 @@ class WalltimeExecutor(ExecutorDefaults):
 class _Switch(Hooks):
     """The profiler follows the integration's windows."""
 
-    def __init__(self, profiler: Profiler) -> None:
+    def __init__(self, profiler: Profiler, compat: Compat) -> None:
         self._profiler = profiler
+        self._compat = compat
 
     def spawned(self, pid: int) -> None:
         self._profiler.start(pid)
+
+    def released(self) -> None:
+        if self._profiler.is_on:
+            _folding()
+            if self._compat is Compat.CODSPEED:
+                _artifacts()
 
     def started(self) -> None:
         self._profiler.enable()
@@ -247,7 +258,14 @@ def _keep_names(folder: Path, profiler: Profiler, session: Session, since_ns: in
 
 
 def _folding() -> ModuleType:
-    """Return the half that reads: not loaded while anything is measured."""
+    """Return the half that reads: loaded while the command starts, so that nobody waits for it."""
     from codspeed_walltime import folding  # noqa: PLC0415 - see above
 
     return folding
+
+
+def _artifacts() -> ModuleType:
+    """Return the half that writes for the service; see `_folding`."""
+    from codspeed_walltime.artifacts import part  # noqa: PLC0415 - see above
+
+    return part

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Raised when anything below changes what it returns.
 _VERSION: Final = 1
 _FOLDER: Final = "modules"
-# What is quickly read again is not kept.
+# What is quickly read again is not kept: without lines, up to a thousand symbols or so.
 _SMALLEST_KEPT_BYTES: Final = 64 << 10
 _LARGEST_CACHE_BYTES: Final = 256 << 20
 
@@ -80,7 +80,7 @@ def describe(path: str, file: Elf, debug: Elf | None, *, cache: Path | None) -> 
     if known is not None:
         return known
     found = _described(path, file, debug)
-    if kept is not None and len(found.symbols) + len(found.debug) >= _SMALLEST_KEPT_BYTES:
+    if kept is not None and (found.debug or len(found.symbols) >= _SMALLEST_KEPT_BYTES):
         _keep(kept, found)
     return found
 

@@ -8,9 +8,9 @@ never the measurement; only a full disk is an error, for the results would have 
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import shutil
+import threading
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from codspeed_native.perf_records import Record
     from codspeed_walltime.profiler import Profiler
 
+_LIBPYTHON: Final = "libpython"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -41,75 +42,93 @@ def is_wanted(part: RunPart, outcome: Outcome, profiler: Profiler) -> bool:
     return part.compat is Compat.CODSPEED and is_whole and profiler.is_on
 
 
-def write_files(folder: Path, outcome: Outcome, profiler: Profiler, *, since_ns: int) -> str:
-    """Write them beside the recording.
+class ServiceFiles:
+    """The files of one part. What has to be asked of other programs is asked at once, aside.
 
     Args:
         folder: The profile folder.
         since_ns: When the run began, by the wall clock.
-
-    Returns:
-        What is missing and why; empty if nothing is.
-
-    Raises:
-        BundleError: If the disk is full.
     """
-    if outcome.integration is None:
-        return ""  # no benchmark: that is said elsewhere
-    try:
-        _write(folder, outcome, outcome.integration, profiler, since_ns=since_ns)
-    except (CodspeedError, OSError) as failure:
-        if isinstance(failure, OSError) and failure.errno in _FULL:
-            problem = f"the files of the profile can't be written to {folder}: {failure.strerror}"
-            hint = "free space there or name another folder with --profile-folder"
-            raise BundleError(problem, hint=hint) from failure
-        return f"an upload has no flame graph: {failure}"
-    return ""
 
+    def __init__(
+        self, folder: Path, outcome: Outcome, profiler: Profiler, *, since_ns: int
+    ) -> None:
+        self._folder = folder
+        self._outcome = outcome
+        self._profiler = profiler
+        self._since_ns = since_ns
+        self._asking: threading.Thread | None = None
+        if profiler.side_band is not None and _LIBPYTHON.encode() in profiler.side_band[0]:
+            self._asking = threading.Thread(target=runtimes.python_objects, daemon=True)
+            self._asking.start()
 
-def _write(
-    folder: Path, outcome: Outcome, integration: Integration, profiler: Profiler, *, since_ns: int
-) -> None:
-    if (folder / SAMPLY_PROFILE).is_file():  # it has everything else itself (3.3)
-        write_metadata(folder, Metadata(integration, outcome.timestamps))
-    elif (folder / PIPEDATA).is_file():
-        write(
-            folder,
-            _records(folder, profiler),
-            integration=integration,
-            timestamps=outcome.timestamps,
-            pids={pid for window in outcome.windows for pid in window.pids},
-            interpreters=_interpreters,
-            keep_names=functools.partial(_keep_names, folder, profiler, since_ns),
-            cache=own_cache(),
-        )
+    def write(self) -> str:
+        """Write them beside the recording.
 
+        Returns:
+            What is missing and why; empty if nothing is.
 
-def _records(folder: Path, profiler: Profiler) -> Iterable[Record]:
-    """Return what was mapped where, in order of time; without samples where that is quicker."""
-    if profiler.side_band is None:
-        return perf_data.read(folder / PIPEDATA)
-    records, attribute = profiler.side_band
-    decoder = Decoder([Event(Attribute.parse(attribute), ())])
-    return sorted(decoder.decode(records), key=lambda record: record.time)
+        Raises:
+            BundleError: If the disk is full.
+        """
+        integration = self._outcome.integration
+        if integration is None:
+            return ""  # no benchmark: that is said elsewhere
+        try:
+            self._write(integration)
+        except (CodspeedError, OSError) as failure:
+            if isinstance(failure, OSError) and failure.errno in _FULL:
+                folder = self._folder
+                problem = f"the profile can't be written to {folder}: {failure.strerror}"
+                hint = "free space there or name another folder with --profile-folder"
+                raise BundleError(problem, hint=hint) from failure
+            return f"an upload has no flame graph: {failure}"
+        return ""
 
+    def _write(self, integration: Integration) -> None:
+        folder, timestamps = self._folder, self._outcome.timestamps
+        if (folder / SAMPLY_PROFILE).is_file():  # it has everything else itself (3.3)
+            write_metadata(folder, Metadata(integration, timestamps))
+        elif (folder / PIPEDATA).is_file():
+            write(
+                folder,
+                self._records(),
+                integration=integration,
+                timestamps=timestamps,
+                pids={pid for window in self._outcome.windows for pid in window.pids},
+                interpreters=self._interpreters,
+                keep_names=self._keep_names,
+                cache=own_cache(),
+            )
 
-def _keep_names(folder: Path, profiler: Profiler, since_ns: int, pids: Collection[int]) -> None:
-    """Keep the names of processes that the profiler did not tell of when it stopped."""
-    keep_jit_names(folder, set(pids) - profiler.pids, since_ns=since_ns)
+    def _records(self) -> Iterable[Record]:
+        """Return what was mapped where, in order of time; without samples if that is quicker."""
+        if self._profiler.side_band is None:
+            return perf_data.read(self._folder / PIPEDATA)
+        records, attribute = self._profiler.side_band
+        decoder = Decoder([Event(Attribute.parse(attribute), ())])
+        return sorted(decoder.decode(records), key=lambda record: record.time)
 
+    def _keep_names(self, pids: Collection[int]) -> None:
+        """Keep the names of processes that the profiler did not tell of when it stopped."""
+        unknown = set(pids) - self._profiler.pids
+        keep_jit_names(self._folder, unknown, since_ns=self._since_ns)
 
-def _interpreters(paths: Collection[str]) -> Collection[str]:
-    """Return the reference's list of interpreters; asks only for what may be among the modules.
+    def _interpreters(self, paths: Collection[str]) -> Collection[str]:
+        """Return the reference's list of interpreters; asks only for what may be loaded.
 
-    The answers are a libpython and the program behind `node`: where neither is loaded, nothing in
-    the files depends on them, and asking takes as long as all the rest.
-    """
-    names = {PurePath(path).name for path in paths}
-    node = shutil.which("node")
-    found: list[str] = []
-    if any(name.startswith("libpython") for name in names):
-        found += runtimes.python_objects()
-    if (node and os.path.realpath(node) in paths) or any("node" in name for name in names):
-        found += runtimes.node_objects()
-    return found
+        The answers are a libpython and the program behind `node`: where neither is loaded, nothing
+        in the files depends on them, and asking takes as long as all the rest.
+        """
+        names = {PurePath(path).name for path in paths}
+        found: list[str] = []
+        if any(name.startswith(_LIBPYTHON) for name in names):
+            if self._asking is not None:
+                self._asking.join()
+            found += runtimes.python_objects()
+        node = os.path.realpath(shutil.which("node") or "")
+        if node in paths:
+            found.append(node)  # a program says its own path
+        elif any("node" in name for name in names):
+            found += runtimes.node_objects()
+        return found
