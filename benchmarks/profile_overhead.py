@@ -2,8 +2,9 @@
 
 The command notes when its first line ran and when its last one did, and has one window of half a
 second. What is left of the whole time is the runner's, but for what the same interpreter takes to
-start and to end by itself, which is measured beside it and taken off. CPU is the runner's, by
-the kernel's account: it tells more on a busy machine. Target: at most 400 ms, start and end together (the reference: 1,078 ms with samply, 1,488 ms with perf).
+start and to end by itself, which is measured beside it and taken off. CPU is the runner's, by the
+kernel's account: it tells more on a busy machine. Target: at most 400 ms, start and end together
+(the reference: 1,078 ms with samply, 1,488 ms with perf).
 
     python benchmarks/profile_overhead.py [--runs 11] [--python PATH] [--cold]
 """
@@ -38,7 +39,8 @@ if "CODSPEED_PROFILE_FOLDER" in os.environ:
     client.benchmark(os.getpid(), "overhead::burn")
     stats = "min_ns max_ns mean_ns stdev_ns q1_ns median_ns q3_ns rounds total_time"
     stats += " iqr_outlier_rounds stdev_outlier_rounds iter_per_round warmup_iters"
-    one = {"name": "burn", "uri": "overhead::burn", "config": {}, "stats": dict.fromkeys(stats.split(), 1)}
+    stats = dict.fromkeys(stats.split(), 1)
+    one = {"name": "burn", "uri": "overhead::burn", "config": {}, "stats": stats}
     creator = {"name": "overhead", "version": "1.0.0", "pid": os.getpid()}
     document = {"creator": creator, "instrument": {"type": "walltime"}, "benchmarks": [one]}
     folder = Path(os.environ["CODSPEED_PROFILE_FOLDER"], "results")

@@ -144,8 +144,8 @@ class Service:
 def _between(service: Service) -> float:
     """Return how many of the samples lie between SampleStart and SampleEnd, in percent."""
     markers = service.metadata["markers"]
-    start = next(each["SampleStart"] for each in markers if "SampleStart" in each)
-    end = next(each["SampleEnd"] for each in markers if "SampleEnd" in each)
+    start: int = next(each["SampleStart"] for each in markers if "SampleStart" in each)
+    end: int = next(each["SampleEnd"] for each in markers if "SampleEnd" in each)
     times = [time for _pid, time, _address in service.samples()]
     return 100 * sum(start <= time <= end for time in times) / len(times)
 
@@ -156,6 +156,7 @@ def _eh_frame(path: str) -> tuple[int, bytes, int]:
         file = ELFFile(stream)
         segment = next(each for each in file.iter_segments() if each["p_type"] == "PT_LOAD")
         section = file.get_section_by_name(".eh_frame")
+        assert section is not None, path
         return segment["p_vaddr"], section.data(), section["sh_addr"]
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
 from codspeed.testing.service_rules import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 METADATA: Final = "walltime.metadata"
 TIMESTAMPS: Final = "ExecutionTimestamps.msgpack"

@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
     from codspeed.model import Launch
 
-_PYTHON: Final = (
-    "import sys, sysconfig\n"
-    "print(sys.executable)\n"
-    "print('/'.join(sysconfig.get_config_vars('LIBDIR', 'INSTSONAME')))\n"
-    "print(sysconfig.get_config_var('Py_GIL_DISABLED') or 0)\n"
-    "print(sysconfig.get_config_var('PY_HAVE_PERF_TRAMPOLINE') or 0)\n"
-)
-_ASK_NODE: Final = "console.log(process.execPath);"
 _PYTHON: Final = re.compile(r"(?:python|pypy)[0-9.]*t?")
 _NODE_TOOLS: Final = frozenset({"node", "npm", "npx", "pnpm", "tsx", "vitest", "yarn"})
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*=.*", re.DOTALL)

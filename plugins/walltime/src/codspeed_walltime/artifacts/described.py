@@ -156,7 +156,7 @@ def _identity(file: Elf) -> tuple[object, ...]:
     at which the file came to this machine.
     """
     try:
-        status = os.stat(file.path)
+        status = file.path.stat()
     except OSError:
         return (os.urandom(16),)
     distinct = file.build_id or status.st_ctime_ns
@@ -167,12 +167,12 @@ def _restored(kept: Path) -> Described | None:
     if not is_ours(kept):
         return None
     try:
-        fields = msgpack.unpackb(kept.read_bytes())
-        found = Described(*fields)
+        first, end, symbols, debug = msgpack.unpackb(kept.read_bytes())
         os.utime(kept)  # it was used: it stays longer
     except (OSError, ValueError, TypeError, msgpack.UnpackException):
         return None
-    return found
+    kinds = [type(each) for each in (first, end, symbols, debug)]
+    return Described(first, end, symbols, debug) if kinds == [int, int, bytes, bytes] else None
 
 
 def _keep(kept: Path, found: Described) -> None:
@@ -199,5 +199,5 @@ def _evict(folder: Path) -> None:
         if total <= _LARGEST_CACHE_BYTES:
             break
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            Path(path).unlink()
         total -= size
