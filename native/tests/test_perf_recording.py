@@ -107,7 +107,7 @@ def test_perf_reads_what_we_write(tmp_path: Path, sampling: perf_event.Sampling)
     if shutil.which("perf") is None:
         pytest.skip("perf is not on PATH")
     writer = record(tmp_path / "data", sampling, BUSY)
-    argv = ["perf", "script", "-f", "-i", str(tmp_path / "data"), "-F", "pid,time"]
+    argv = ["perf", "script", "-f", "-G", "-i", str(tmp_path / "data"), "-F", "pid,time"]
     lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n")
 
     assert len([line for line in lines if line.strip()]) == writer.samples

@@ -21,9 +21,9 @@ _LOST, _COMM, _FORK, _SAMPLE, _MMAP2, _LOST_SAMPLES = 2, 3, 7, 9, 10, 13
 _ATTRIBUTE, _FINISHED_ROUND, _FEATURE, _COMPRESSED = 64, 68, 80, 81
 _COMPRESSION: Final = 27  # HEADER_COMPRESSED: version, type (1 is zstd), level, ratio, buffer bytes
 
-# In samples of perf_event.SAMPLE_TYPE, behind header, ip, pid, tid and time: registers, then the
-# stack.
-_REGISTERS_AT: Final = 32
+# In samples of perf_event.SAMPLE_TYPE, behind header, ip, pid, tid and time: the chain, registers,
+# then the stack.
+_CHAIN_AT: Final = 32
 _PROTECTION_AT: Final = 64  # of MMAP2: header, pid, tid, address, length, offset, 24 bytes of file
 _EXECUTABLE: Final = 4
 _SIDE_BAND_BYTES: Final = 32 << 20
@@ -126,8 +126,9 @@ class PipeWriter:
 
     def _sample(self, record: memoryview) -> Iterator[bytes | memoryview]:
         """Yield the pieces of a sample without the unused end of its stack."""
-        has_registers = _COUNT.unpack_from(record, _REGISTERS_AT)[0] != 0
-        at = _REGISTERS_AT + 8 + (8 * self._registers if has_registers else 0)
+        at = _CHAIN_AT + 8 + 8 * _COUNT.unpack_from(record, _CHAIN_AT)[0]
+        has_registers = _COUNT.unpack_from(record, at)[0] != 0
+        at += 8 + (8 * self._registers if has_registers else 0)
         room = _COUNT.unpack_from(record, at)[0]
         if room == 0:
             yield record

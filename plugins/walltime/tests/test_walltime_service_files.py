@@ -5,8 +5,6 @@ perf and pyelftools are the oracles: nothing of what wrote the files reads them 
 
 from __future__ import annotations
 
-import bisect
-import json
 import os
 import shutil
 import struct
@@ -14,7 +12,6 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -22,10 +19,8 @@ from elftools.elf.elffile import ELFFile
 from codspeed import bundle
 from codspeed.testing import fifo_lock
 from codspeed.testing.profile_rules import check_profile, wanted
+from codspeed.testing.uploaded_profile import UploadedProfile
 from codspeed_native import perf_event
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.tool, pytest.mark.process]
 
@@ -89,65 +84,13 @@ def split(tmp_path: Path) -> Path:
     return tmp_path / "split"
 
 
-# --- What the service does ------------------------------------------------------------------------
-
-
-class Service:
-    """Resolves samples by the files of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.metadata: dict[str, Any] = json.loads((folder / "walltime.metadata").read_bytes())
-        self._maps: dict[str, list[tuple[int, int, str]]] = {}
-
-    def samples(self) -> Iterator[tuple[str, int, int]]:
-        """Yield process, time (ns) and address of each sample, as perf reads the recording."""
-        command = ["perf", "script", "-i", "perf.pipedata", "-F", "pid,time,ip", "-G", "--ns"]
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=True, errors="replace"
-        )
-        for line in done.stdout.splitlines():
-            pid, time, address = line.split()
-            yield pid, int(time.rstrip(":").replace(".", "")), int(address, 16)
-
-    def name(self, pid: str, address: int) -> str:
-        """Return the function at an address of a process; empty if the files do not tell."""
-        for entry in self.metadata["mapped_process_unwind_data_by_pid"].get(pid, []):
-            where, key = entry["avma_range"], entry["unwind_data_key"]
-            if where["start"] <= address < where["end"] and entry["timestamp"] is None:
-                loaded = self.metadata["mapped_process_module_symbols"][pid]
-                bias = {each["perf_map_key"]: each["load_bias"] for each in loaded}[key]
-                return self._in_map(f"{key}.symbols.map", (address - bias) % 2**64)
-        return self._in_map(f"perf-{pid}.map", address)
-
-    def _in_map(self, name: str, address: int) -> str:
-        if name not in self._maps:
-            path = self.folder / name
-            text = path.read_text("utf-8", "replace") if path.exists() else ""
-            rows = [line.split(" ", 2) for line in text.splitlines()]
-            self._maps[name] = sorted((int(a, 16), int(n, 16), word) for a, n, word in rows)
-        rows_ = self._maps[name]
-        index = bisect.bisect_right(rows_, (address, 2**64, "")) - 1
-        start, size, word = rows_[index] if index >= 0 else (0, 0, "")
-        return word if start <= address < start + size else ""
-
-    def share(self) -> float:
-        """Return how many percent of the samples in one of both functions are in `seventy`."""
-        found: Counter[str] = Counter()
-        for pid, _time, address in self.samples():
-            name = self.name(pid, address)
-            found.update(word for word in ("seventy", "thirty") if word in name)
-        assert found.total() > 100
-        return 100 * found["seventy"] / found.total()
-
-
-def _between(service: Service) -> float:
-    """Return how many of the samples lie between SampleStart and SampleEnd, in percent."""
-    markers = service.metadata["markers"]
-    start: int = next(each["SampleStart"] for each in markers if "SampleStart" in each)
-    end: int = next(each["SampleEnd"] for each in markers if "SampleEnd" in each)
-    times = [time for _pid, time, _address in service.samples()]
-    return 100 * sum(start <= time <= end for time in times) / len(times)
+def _share(profile: UploadedProfile) -> float:
+    """Return how many percent of the samples in one of both functions are in `seventy`."""
+    found = Counter(
+        word for name in profile.leaves() for word in ("seventy", "thirty") if word in name
+    )
+    assert found.total() > 100
+    return 100 * found["seventy"] / found.total()
 
 
 def _eh_frame(path: str) -> tuple[int, bytes, int]:
@@ -181,11 +124,11 @@ def _decoded(data: bytes) -> tuple[int, bytes, int]:
 @pytest.mark.parametrize("how", ["builtin", "perf"])
 def test_a_program_in_c(tmp_path: Path, split: Path, how: str) -> None:
     options = ("--compat", "codspeed", "--walltime-profiler", how, "--name", "x")
-    service = Service(measured(tmp_path, *options, "--", str(split)))
-    document = service.metadata
+    profile = UploadedProfile(measured(tmp_path, *options, "--", str(split)))
+    document = profile.metadata
 
-    assert service.share() == pytest.approx(70, abs=WITHIN)
-    assert _between(service) > 98
+    assert _share(profile) == pytest.approx(70, abs=WITHIN)
+    assert profile.inside() > 98
     assert document["uri_by_ts"][0][1] == "exec_harness::x"
     paths = document["path_key_to_path"]
     (key,) = [key for key, path in paths.items() if path == str(split)]
@@ -193,7 +136,7 @@ def test_a_program_in_c(tmp_path: Path, split: Path, how: str) -> None:
     assert [lines[name] for name in ("seventy", "thirty", "main")] == [2, 3, 4]
     mapped = document["mapped_process_unwind_data_by_pid"].values()
     for key in {each["unwind_data_key"] for entries in mapped for each in entries}:
-        data = (service.folder / f"{key}.unwind_data").read_bytes()
+        data = (profile.folder / f"{key}.unwind_data").read_bytes()
         assert _decoded(data) == _eh_frame(paths[key]), paths[key]
 
 
@@ -204,10 +147,10 @@ def test_generated_code_of_node_has_names_and_node_is_ignored(tmp_path: Path) ->
         pytest.skip("node is not on PATH")
     (tmp_path / "split.js").write_text(NODE_PROGRAM)
     options = ("--compat", "codspeed", "--walltime-profiler", "perf")
-    service = Service(measured(tmp_path, *options, "--", node, "split.js"))
-    ignored = service.metadata["ignored_modules_by_pid"]
+    profile = UploadedProfile(measured(tmp_path, *options, "--", node, "split.js"))
+    ignored = profile.metadata["ignored_modules_by_pid"]
 
-    assert service.share() == pytest.approx(70, abs=WITHIN)
+    assert _share(profile) == pytest.approx(70, abs=WITHIN)
     assert os.path.realpath(node) in {path for entries in ignored.values() for path, *_ in entries}
 
 
