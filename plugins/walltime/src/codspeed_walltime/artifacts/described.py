@@ -125,20 +125,18 @@ def _lines(file: Elf, debug: Elf | None, symbols: Sequence[Row]) -> list[dict[st
         table = None
     if not table:
         return []
-    found = []
-    for address, size, name in symbols:
-        line = table.find(address)
-        if line is not None:
-            found.append(
-                {
-                    "addr": address,
-                    "size": size,
-                    "name": name.decode(),
-                    "file": line.file,
-                    "line": line.line,
-                }
-            )
-    return found
+    lines = table.find_all(sorted({address for address, _, _ in symbols}))
+    return [
+        {
+            "addr": address,
+            "size": size,
+            "name": name.decode(),
+            "file": lines[address].file,
+            "line": lines[address].line,
+        }
+        for address, size, name in symbols
+        if address in lines
+    ]
 
 
 # --- The cache ------------------------------------------------------------------------------------
