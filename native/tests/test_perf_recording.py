@@ -219,7 +219,7 @@ def test_what_is_mapped_to_be_run_is_kept_apart_if_asked_for(tmp_path: Path) -> 
         other = PipeWriter(file, sampling.attribute())
         other.write(code)
 
-    assert asked.side_band == code + fork
+    assert asked.side_band == bytearray(code + fork)
     assert other.side_band is None
 
 

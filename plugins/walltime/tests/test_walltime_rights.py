@@ -255,8 +255,9 @@ def test_a_profiler_that_is_switched_off_still_serves_the_integration(tmp_path: 
     (part,) = read.manifest.parts
 
     assert "profiler=none/" in part.model
-    assert bundle.restore_part(read, part).outcome is not None
-    assert [window.uri for window in bundle.restore_part(read, part).outcome.windows] == ["x::y"]
+    outcome = bundle.restore_part(read, part).outcome
+    assert outcome is not None
+    assert [window.uri for window in outcome.windows] == ["x::y"]
     assert not (found / part.folder / "perf.pipedata").exists()
     events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert "benchmark" in events
