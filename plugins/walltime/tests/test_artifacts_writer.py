@@ -193,6 +193,21 @@ def test_generated_functions_have_names_and_unwind_data(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.tool
+def test_generated_code_of_the_harness_itself_belongs_to_no_benchmark(
+    program: Path, tmp_path: Path
+) -> None:
+    for pid in (7, 8):  # 7 introduced itself
+        (tmp_path / f"jit-{pid}.dump").write_bytes(_jitdump())
+    records = [_mapped(program, 7), _mapped(program, 8)]
+    document = _written(tmp_path, records, integration=Integration("exec-harness", "1.3.0"))
+    unwind = document["mapped_process_unwind_data_by_pid"]
+    generated = {pid: [each["timestamp"] for each in unwind[pid]] for pid in unwind}
+
+    assert generated == {"7": [None], "8": [None, 6]}
+    assert not list((tmp_path / "profile").glob("jit-*.dump"))
+
+
 def test_symbols_are_lines_of_lower_case_hex() -> None:
     symbols = [(0xABC, 0x1F, b"one"), (2**64 - 1, 1, b"last name")]
 

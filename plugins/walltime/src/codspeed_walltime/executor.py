@@ -163,7 +163,7 @@ class WalltimeExecutor(ExecutorDefaults):
 
     def _service_files(self, part: RunPart, outcome: Outcome, since_ns: int) -> ServiceFiles | None:
         """Return what writes the service's files; None if nobody will read them."""
-        if part.compat is not Compat.CODSPEED:
+        if part.compat is not Compat.CODSPEED or not self._profiler.is_on:
             return None
         artifacts = _artifacts()
         if not artifacts.is_wanted(part, outcome, self._profiler):

@@ -70,10 +70,20 @@ def write(
         keep_names(followed)
     work = _Writer(folder, cache)
     hidden = interpreters([module.path for module in modules.all()])
+    # It only starts what is measured; where it runs under CPython 3.13, it has a dump of its own.
+    harness = frozenset(pids) if integration.name == _ALL_PIDS_OF else frozenset()
     for pid in followed:
         work.process(pid, modules.of(pid), hidden)
-        work.jit(pid)
+        if pid in harness:
+            (folder / _jitdump_name(pid)).unlink(missing_ok=True)
+        else:
+            work.jit(pid)
     write_metadata(folder, work.metadata(integration, timestamps))
+
+
+def _jitdump_name(pid: int) -> str:
+    """Return what a process calls its jitdump."""
+    return f"jit-{pid}.dump"
 
 
 def write_metadata(folder: Path, document: Metadata) -> None:
@@ -121,7 +131,7 @@ class _Writer:
 
     def jit(self, pid: int) -> None:
         """Write what a process told of its generated code: names and unwind data (3.7)."""
-        dump = self._folder / f"jit-{pid}.dump"
+        dump = self._folder / _jitdump_name(pid)
         try:
             loads = jitdump.read(dump)
         except jitdump.JitdumpError:
