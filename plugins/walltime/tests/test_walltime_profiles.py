@@ -21,7 +21,7 @@ from codspeed_walltime import folding, perf_record, profiler, profiles
 from codspeed_walltime.builtin import Builtin
 from codspeed_walltime.descriptor import WalltimeOptions
 from codspeed_walltime.executor import WalltimeExecutor
-from codspeed_walltime.leftovers import keep_jit_names
+from codspeed_walltime.leftovers import keep_jit_names, recent_pids
 from codspeed_walltime.samply import Samply
 
 if TYPE_CHECKING:
@@ -245,6 +245,17 @@ def test_maps_of_this_run_are_copied_and_older_ones_of_the_same_number_are_not(
     keep_jit_names(folder, [7, 8, 9], since_ns=1000, shared=shared)
 
     assert sorted(path.name for path in folder.iterdir()) == ["jit-7.dump", "perf-7.map"]
+
+
+def test_processes_of_ours_are_known_by_what_they_left_since(tmp_path: Path) -> None:
+    for name in ("perf-7.map", "jit-8.dump", "perf-9.map", "perf-x.map", "perf-10.map.old"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "perf-9.map", ns=(1, 1))
+    (tmp_path / "perf-11.map").symlink_to(tmp_path / "perf-x.map")
+    os.utime(tmp_path / "perf-11.map", ns=(1, 1), follow_symlinks=False)
+
+    assert recent_pids(since_ns=1000, shared=tmp_path) == {7, 8}
+    assert recent_pids(since_ns=1000, shared=tmp_path / "gone") == frozenset()
 
 
 # --- Trees ----------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_a_program_in_c(tmp_path: Path, split: Path, how: str) -> None:
 
 
 def test_generated_code_of_node_has_names_and_node_is_ignored(tmp_path: Path) -> None:
-    """Under perf, nobody tells of the process: its names are found by what was mapped."""
+    """Under perf, nobody tells of the process: it is known by the names it left."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not on PATH")

@@ -21,7 +21,7 @@ from codspeed.model import Comparability, Compat, IntegrationMode, Rounds
 from codspeed.protocols import ExecutorDefaults, Hooks
 from codspeed_walltime import profiles
 from codspeed_walltime.descriptor import WalltimeOptions
-from codspeed_walltime.leftovers import keep_jit_names
+from codspeed_walltime.leftovers import keep_jit_names, recent_pids
 from codspeed_walltime.profiler import PIPEDATA, SEPARATE, Choice, Profiler, choose
 from codspeed_walltime.results import read_results
 
@@ -254,7 +254,8 @@ class _Switch(Hooks):
 
 def _keep_names(folder: Path, profiler: Profiler, session: Session, since_ns: int) -> None:
     if profiler.kind != "none":
-        keep_jit_names(folder, profiler.pids | session.pids(), since_ns=since_ns)
+        pids = profiler.pids or recent_pids(since_ns=since_ns)
+        keep_jit_names(folder, pids | session.pids(), since_ns=since_ns)
 
 
 def _folding() -> ModuleType:
