@@ -152,6 +152,13 @@ def test_instructions_of_others_are_stepped_over() -> None:
     assert dict(run.rows([0x100])) == {0x100: Row(0x100, 1, 1)}
 
 
+def test_instructions_with_other_operands_than_the_standard_gives_them_are_damage() -> None:
+    program = _set_address(0x100) + b"\1\4" + END
+    operands = bytes((0, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 1))
+
+    assert list(runs(program, Steps(operands, 1, -5, 14))) == []
+
+
 @pytest.mark.parametrize("program", [b"", b"\2", b"\0", b"\0\x09\2abc", _set_address(1) + b"\3"])
 def test_what_is_cut_off_has_no_rows(program: bytes) -> None:
     assert [row for run in line_rows.runs(program, STEPS) for row in run.rows([1])] == []

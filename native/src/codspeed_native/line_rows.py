@@ -10,7 +10,6 @@ import bisect
 import functools
 import itertools
 import re
-from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from codspeed_native.cfi import sleb, uleb
@@ -18,6 +17,9 @@ from codspeed_native.cfi import sleb, uleb
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+# How many operands each standard instruction has (versions 2 to 5); later ones may be added.
+_STANDARD: Final = bytes((0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1))
+_FEWEST: Final = 9  # of version 2
 _COPY: Final = 1
 _ADVANCE_PC: Final = 2
 _ADVANCE_LINE: Final = 3
@@ -151,30 +153,27 @@ class Run:
         first = bisect.bisect_left(wanted, self.start.address)
         if first == len(wanted) or not self._part or self._is_before(wanted[first]):
             return
-        reached = self._reached
+        reached, changes = self._reached, _tables(self._steps)[1]
         end = reached[-1] if self.until is None else max(reached[-1] + 1, self.until)
+        done, file, line = 0, self.start.file, self.start.line
         for address in wanted[first : bisect.bisect_left(wanted, end, first)]:
             index = self._row_of(address)
             if index is not None:
-                file = file_at(self._part, index, self.start.file)
-                yield address, Row(reached[index], file, self._lines[index])
+                passed = self._part[done : index + 1]
+                done = index + 1
+                file = file_after(passed, file)
+                line += sum(map(changes.__getitem__, passed))
+                yield address, Row(reached[index], file, line)
 
     def _is_before(self, address: int) -> bool:
         return self.until is not None and self.start.address <= self.until < address
 
     @functools.cached_property
-    def _reached(self) -> array[int]:
+    def _reached(self) -> list[int]:
         """The address behind each instruction."""
         moved = map(_tables(self._steps)[0].__getitem__, self._part)
         sums = itertools.accumulate(moved, initial=self.start.address)
-        return array("Q", itertools.islice(sums, 1, None))
-
-    @functools.cached_property
-    def _lines(self) -> array[int]:
-        """The line behind each instruction."""
-        changed = map(_tables(self._steps)[1].__getitem__, self._part)
-        sums = itertools.accumulate(changed, initial=self.start.line)
-        return array("q", itertools.islice(sums, 1, None))
+        return list(itertools.islice(sums, 1, None))
 
     def _row_of(self, address: int) -> int | None:
         """Return the instruction that made the row that covers an address."""
@@ -193,11 +192,10 @@ class Run:
 
 
 def runs(program: bytes, steps: Steps) -> Iterator[Run]:
-    """Yield the parts of a program in which addresses only grow; none if it is damaged.
-
-    Raises:
-        OverflowError: If it is damaged in another way; also from `Run.rows`.
-    """
+    """Yield the parts of a program in which addresses only grow; none if it is damaged."""
+    known = steps.operands[: len(_STANDARD)]
+    if len(known) < _FEWEST or known != _STANDARD[: len(known)]:
+        return
     instructions = _pattern(steps.operands).findall(program)
     if sum(map(len, instructions)) != len(program):
         return
@@ -215,16 +213,16 @@ def runs(program: bytes, steps: Steps) -> Iterator[Run]:
         else:
             line = start.line + sum(map(changes.__getitem__, part))
             has_address = True
-            start = Row(until, file_at(part, len(part) - 1, start.file), line)
+            start = Row(until, file_after(part, start.file), line)
 
 
 def _is_border(instruction: bytes) -> bool:
     return instruction == _END_SEQUENCE or instruction.startswith(_SET_ADDRESS)
 
 
-def file_at(part: Sequence[bytes], index: int, before: int) -> int:
-    """Return the file at an instruction."""
-    for at in range(index, -1, -1):
-        if part[at][0] == _SET_FILE:
-            return uleb(part[at], 1)[0]
+def file_after(part: Sequence[bytes], before: int) -> int:
+    """Return the file behind the last of some instructions."""
+    for instruction in reversed(part):
+        if instruction[0] == _SET_FILE:
+            return uleb(instruction, 1)[0]
     return before

@@ -48,6 +48,24 @@ class _Unit(NamedTuple):
     end: int
 
 
+class _Found(NamedTuple):
+    """A row that covers an address, and where it is from."""
+
+    start: int
+    unit: int
+    sequence: int
+    row: Row
+
+    def is_before(self, known: _Found, address: int) -> bool:
+        """Whether this one counts: of several sequences it is the one that begins last.
+
+        In one sequence that begins anew at the address, the first row of the address counts.
+        """
+        if self[1:3] == known[1:3] and known.row.address == address:
+            return False
+        return self[:3] > known[:3]
+
+
 class LineTable:
     """The `.debug_line` of one file; empty if it has none. What is damaged has no lines."""
 
@@ -80,25 +98,23 @@ class LineTable:
         Args:
             addresses: Sorted, as linked; those of which no line is known are left out.
         """
-        found = self._found(addresses, range(len(self._ranges)))
-        self._runs.clear()  # together they are large
-        return found
+        return self._found(addresses, range(len(self._ranges)), keep=False)
 
-    def _found(self, addresses: Sequence[int], units: Iterable[int]) -> dict[int, Line]:
-        runs = [(index, run) for index in units for run in self._runs_of(index)]
-        runs.sort(key=lambda each: (each[1].start.address, each[0], each[1].sequence))
-        # Of several sequences the one that begins last; in one, the first row of an address.
-        rows: dict[int, tuple[int, int, Row]] = {}
-        for index, run in runs:
-            try:
+    def _found(
+        self, addresses: Sequence[int], units: Iterable[int], *, keep: bool = True
+    ) -> dict[int, Line]:
+        """Look into units; with `keep` their programs stay, for the next address."""
+        best: dict[int, _Found] = {}
+        for index in units:
+            for run in self._runs_of(index):
                 for address, row in run.rows(addresses):
-                    known = rows.get(address)
-                    is_same = known is not None and known[:2] == (index, run.sequence)
-                    if known is None or not is_same or known[2].address != address:
-                        rows[address] = (index, run.sequence, row)
-            except OverflowError:  # damaged
-                continue
-        lines = {address: self._line(index, row) for address, (index, _, row) in rows.items()}
+                    found = _Found(run.start.address, index, run.sequence, row)
+                    known = best.get(address)
+                    if known is None or found.is_before(known, address):
+                        best[address] = found
+            if not keep:
+                del self._runs[index]
+        lines = {address: self._line(each.unit, each.row) for address, each in best.items()}
         return {address: line for address, line in lines.items() if line is not None}
 
     def _runs_of(self, index: int) -> list[Run]:
