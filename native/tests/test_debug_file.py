@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from codspeed_native import debug_file, elf, symbol_rules
-from codspeed_native.elf import Segment, Symbol
+from codspeed_native.elf import Segment
 from codspeed_native.load_bias import base_address, load_bias
 from codspeed_native.symbol_rules import symbols
 
@@ -122,7 +123,7 @@ def test_base_address_is_that_of_the_first_loaded_segment() -> None:
 # --- Symbols by the reference's rules -------------------------------------------------------------
 
 
-def _oracle(path: Path) -> list[tuple[int, int, str]]:
+def _oracle(path: Path) -> list[symbol_rules.Row]:
     with path.open("rb") as stream:
         tables = [
             section
@@ -131,7 +132,7 @@ def _oracle(path: Path) -> list[tuple[int, int, str]]:
         ]
         tables.sort(key=lambda table: table["sh_type"] == "SHT_DYNSYM")
         return [
-            (symbol["st_value"], symbol["st_size"], symbol.name)
+            (symbol["st_value"], symbol["st_size"], symbol.name.encode())
             for table in tables
             for symbol in table.iter_symbols()
             if symbol.name and symbol["st_size"]
@@ -145,27 +146,33 @@ def test_symbols_that_have_a_size_are_those_of_pyelftools_with_duplicates() -> N
 
     oracle = _oracle(path)
     sized = {(address, name) for address, _, name in oracle}
-    assert sorted(each for each in found if (each.address, each.name) in sized) == sorted(oracle)
-    assert [each.address for each in found] == sorted(each.address for each in found)
+    assert sorted(each for each in found if (each[0], each[2]) in sized) == sorted(oracle)
+    assert [each[0] for each in found] == sorted(each[0] for each in found)
 
 
 def test_symbols_without_a_size_reach_to_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several at 0 one remains; the last reaches to the end of the page behind it."""
-    entries = [(0, "a"), (0, "phantom"), (0x1010, "f"), (0x1010, "g"), (0x2008, "end")]
-    listed = [Symbol(address, 0, name) for address, name in entries]
-    listed += [Symbol(0x1000, 4, name) for name in ("", "$x", "$d.1", "$a")]
-    listed += [Symbol(0x1000, 4, "$data"), Symbol(0x1000, 4, "$t1")]
-    monkeypatch.setattr(symbol_rules, "_tables", lambda _elf: iter(listed))
+    entries = [(0, b"a"), (0, b"phantom"), (0x1010, b"f"), (0x1010, b"g"), (0x2008, b"end")]
+    listed = [(address, 0, name) for address, name in entries]
+    listed += [(0x1000, 4, name) for name in (b"", b"$x", b"$d.1", b"$a")]
+    listed += [(0x1000, 4, b"$data"), (0x1000, 4, b"$t1")]
+    monkeypatch.setattr(symbol_rules, "_tables", lambda _elf: listed)
     if sys.platform != "linux":
         pytest.skip("there is no ELF file to begin with")
 
-    assert symbols(elf.read(Path(sys.executable))) == (
-        Symbol(0, 0x1000, "phantom"),
-        Symbol(0x1000, 4, "$data"),
-        Symbol(0x1000, 4, "$t1"),
-        Symbol(0x1010, 0xFF8, "g"),
-        Symbol(0x2008, 0x1FF8, "end"),
-    )
+    assert symbols(elf.read(Path(sys.executable))) == [
+        (0, 0x1000, b"phantom"),
+        (0x1000, 4, b"$data"),
+        (0x1000, 4, b"$t1"),
+        (0x1010, 0xFF8, b"g"),
+        (0x2008, 0x1FF8, b"end"),
+    ]
+
+
+def test_names_that_are_no_text_are_left_out() -> None:
+    entries = struct.pack("<I4xQQ", 1, 0x10, 4) + struct.pack("<I4xQQ", 4, 0x20, 4)
+
+    assert symbol_rules._entries(entries, b"\0ok\0\xff\xfe\0") == [(0x10, 4, b"ok")]
 
 
 @pytest.mark.tool
@@ -173,6 +180,6 @@ def test_a_debug_file_adds_what_is_new(stripped: Path) -> None:
     debug = elf.read(stripped.parent / "program.debug")
     found = symbols(elf.read(stripped), debug)
 
-    assert "inner" in {symbol.name for symbol in found}
-    pairs = [(symbol.address, symbol.name) for symbol in found]
+    assert b"inner" in {name for _, _, name in found}
+    pairs = [(address, name) for address, _, name in found]
     assert len(pairs) == len(set(pairs))

@@ -107,7 +107,7 @@ def test_perf_reads_what_we_write(tmp_path: Path, sampling: perf_event.Sampling)
     if shutil.which("perf") is None:
         pytest.skip("perf is not on PATH")
     writer = record(tmp_path / "data", sampling, BUSY)
-    argv = ["perf", "script", "-f", "-i", str(tmp_path / "data"), "-F", "pid,time"]
+    argv = ["perf", "script", "-f", "-G", "-i", str(tmp_path / "data"), "-F", "pid,time"]
     lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n")
 
     assert len([line for line in lines if line.strip()]) == writer.samples
@@ -201,6 +201,38 @@ def test_a_kernel_that_refuses_is_answered_with_the_line_that_changes_it(
         perf_event.choose()
 
     assert refused.value.hint == "sudo sysctl -w kernel.perf_event_paranoid=2 (it is 4)"
+
+
+def _mapping(protection: int, size: int = 96) -> bytes:
+    head = struct.pack("<IHHIIQQQ24sII", 10, 2, size, 7, 7, 0, 0, 0, bytes(24), protection, 2)
+    return head.ljust(size, b"\0")
+
+
+def test_what_is_mapped_to_be_run_is_kept_apart_if_asked_for(tmp_path: Path) -> None:
+    sampling = perf_event.Sampling(perf_event.CPU_CLOCK, has_kernel=False)
+    code, data = _mapping(5), _mapping(1)
+    fork = struct.pack("<IHHIIIIQIIQ", 7, 0, 48, 8, 7, 8, 7, 1, 7, 7, 1)
+    with (tmp_path / "data").open("wb") as file:
+        asked = PipeWriter(file, sampling.attribute(), with_side_band=True)
+        asked.write(data + code)
+        asked.write(fork)
+        other = PipeWriter(file, sampling.attribute())
+        other.write(code)
+
+    assert asked.side_band == bytearray(code + fork)
+    assert other.side_band is None
+
+
+def test_too_much_of_it_is_left_to_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codspeed_native.perf_pipe._SIDE_BAND_BYTES", 150)
+    sampling = perf_event.Sampling(perf_event.CPU_CLOCK, has_kernel=False)
+    with (tmp_path / "data").open("wb") as file:
+        writer = PipeWriter(file, sampling.attribute(), with_side_band=True)
+        writer.write(_mapping(5) + _mapping(5) + _mapping(5))
+
+    assert writer.side_band is None
 
 
 def test_lost_records_are_counted(tmp_path: Path) -> None:

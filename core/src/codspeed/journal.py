@@ -133,6 +133,9 @@ class Journal(Reporter):
         self._flush()
         self._tell(self._reporter.part_started, part, count=count)
 
+    def released(self) -> None:  # noqa: D102 - see Reporter
+        self._tell(self._reporter.released)
+
     def output(self, data: bytes, *, stream: str) -> None:  # noqa: D102 - see Reporter
         *lines, tail = (self._tails[stream] + data).split(b"\n")
         for line in lines:

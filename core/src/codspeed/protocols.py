@@ -213,6 +213,9 @@ class Hooks:
     def spawned(self, pid: int) -> None:
         """The child exists and is held before its exec."""
 
+    def released(self) -> None:
+        """The command starts, and measures nothing yet: time for what the end will need."""
+
     def integration(self, name: str, version: str) -> None:
         """The integration introduced itself."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,30 @@ def test_output_that_is_too_much_to_hold_is_shown(capfd: Told) -> None:
     reporter.output(b"x" * (1 << 21), stream="stdout")
 
     assert len(capfd.readouterr().out) == 1 << 21
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "is_loaded"),
+    [
+        ("PlainReporter", "info", True),
+        ("PlainReporter", "warn", False),
+        ("JsonReporter", "info", False),
+    ],
+)
+def test_what_draws_tables_is_loaded_while_the_command_starts(
+    kind: str, level: str, *, is_loaded: bool
+) -> None:
+    program = (
+        "import sys; from codspeed.cli import reporter;"
+        f"made = reporter.{kind}({{'CODSPEED_LOG': {level!r}}}, dict);"
+        "before = 'rich' in sys.modules; made.released();"
+        "print(before, 'codspeed.cli.table' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == f"False {is_loaded}\n"
 
 
 def test_results_are_a_table_per_executor_with_labelled_metrics(

@@ -634,6 +634,42 @@ def test_huge_output_arrives_whole_in_small_pieces_while_frames_are_answered(
     assert len(outcome.windows) == 200
 
 
+def test_while_the_command_starts_there_is_time_to_get_ready(
+    make: Callable[..., FifoSession], paths: FifoPaths
+) -> None:
+    """It runs already, and none of its windows is open: the command waits for what we do."""
+    flag = paths.ctl.with_name("ready")
+    calls: list[str] = []
+
+    class Ready(Recorder):
+        def released(self) -> None:
+            calls.extend(self.calls)
+            flag.touch()
+
+    class Show(FakeReporter):
+        def released(self) -> None:
+            calls.append("told the reporter")
+
+    hooks = Ready()
+    make(reporter=Show()).run(
+        Launch(
+            script(
+                f"""
+                while not os.path.exists({str(flag)!r}):
+                    pass
+                with FifoPeer(ctl, ack) as peer:
+                    peer.run_benchmark(pid, "u")
+                """,
+                paths,
+            )
+        ),
+        hooks,
+    )
+
+    assert calls == ["spawned", "told the reporter"]
+    assert hooks.calls == ["spawned", "started", "stopped", "benchmark u"]
+
+
 def test_frames_come_before_output_within_a_turn(
     make: Callable[..., FifoSession], paths: FifoPaths
 ) -> None:

@@ -1,8 +1,7 @@
 """Compile our small C sources with the system's compiler, once per machine and user.
 
 Wheels stay pure: the sources are package data, and the results live in the user's cache folder
-under a name that is made of everything they depend on. A folder that somebody else could write to
-is never used, since what is in it is loaded into the user's programs.
+under a name that is made of everything they depend on.
 """
 
 from __future__ import annotations
@@ -12,15 +11,13 @@ import hashlib
 import os
 import platform
 import shutil
-import stat
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import platformdirs
-
 from codspeed.errors import ToolError
+from codspeed_native.cache import cache_folder, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -67,7 +64,7 @@ def compiled(
     folder = cache_folder(cache)
     key = _key(files, compiler, arguments)
     target = folder / f"{name}-{key}{'.so' if shared else ''}"
-    if not _is_ours(target):
+    if not is_ours(target):
         _compile(files, source.name, compiler, arguments, target)
     return target
 
@@ -96,63 +93,6 @@ def _libc() -> str:
     with contextlib.suppress(ValueError, OSError, AttributeError):
         return os.confstr("CS_GNU_LIBC_VERSION") or ""
     return ""
-
-
-# --- The cache ------------------------------------------------------------------------------------
-
-
-def cache_folder(chosen: Path | None = None) -> Path:
-    """Return a folder for what can be made again, which nobody but this user can write to.
-
-    Args:
-        chosen: The only one to try; the user's cache, else a temporary one, by default.
-
-    Raises:
-        ToolError: If there is none.
-    """
-    candidates = list(_candidates()) if chosen is None else [chosen]
-    faults = []
-    for folder in candidates:
-        fault = _fault(folder)
-        if fault is None:
-            return folder
-        faults.append(f"{folder}: {fault}")
-    problem = f"there is no safe folder for compiled files ({'; '.join(faults)})"
-    raise ToolError(problem, hint="set XDG_CACHE_HOME to a folder that belongs to you")
-
-
-def _candidates() -> Iterator[Path]:
-    """Yield the user's cache, then a place that works when that belongs to another user (sudo)."""
-    user = os.geteuid()
-    yield platformdirs.user_cache_path("codspeed") / f"native-{user}"
-    yield Path(tempfile.gettempdir()) / f"codspeed-native-{user}"
-
-
-def _fault(folder: Path) -> str | None:
-    """Make the folder; return why it can't be used."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o755)
-        status = folder.lstat()
-    except OSError as failure:
-        return failure.strerror or str(failure)
-    if not stat.S_ISDIR(status.st_mode):
-        return "it is no folder"
-    if status.st_uid != os.geteuid():
-        return f"it belongs to user {status.st_uid}"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "others may write to it"
-    return None if os.access(folder, os.W_OK | os.X_OK) else "it can't be written to"
-
-
-def _is_ours(target: Path) -> bool:
-    try:
-        status = target.lstat()
-    except OSError:
-        return False
-    is_safe = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and is_safe
 
 
 # --- The compiler ---------------------------------------------------------------------------------

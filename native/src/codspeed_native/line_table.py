@@ -2,8 +2,8 @@
 
 A table is a program per compilation unit, made of sequences, and neither says which addresses it is
 about. So the section is searched for the instruction that gives a sequence its first address
-(`set_address`), and only sequences that can hold a wanted address are run. Source: DWARF 5, 6.2
-(versions 2 to 5).
+(`set_address`), and only programs that can hold a wanted address are run; see `line_rows`. Source:
+DWARF 5, 6.2 (versions 2 to 5).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import re
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from codspeed_native.cfi import sleb, uleb
+from codspeed_native.cfi import uleb
+from codspeed_native.line_rows import Row, Run, Steps, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from codspeed_native.elf import Elf
 
 _PT_LOAD: Final = 1
 _SET_ADDRESS: Final = re.compile(rb"\0\x09\x02(.{8})", re.DOTALL)
-_END_SEQUENCE: Final = b"\0\1\1"
 _EXTENDED_LENGTH: Final = 0xFFFFFFFF
 _MOST_CANDIDATES: Final = 4  # a match in other data may look like a beginning
 
@@ -41,18 +41,29 @@ class Line(NamedTuple):
 
 class _Unit(NamedTuple):
     version: int
-    minimum_length: int
-    line_base: int
-    line_range: int
-    operands: bytes  # how many operands each standard instruction has
+    steps: Steps
     directories: list[str]
     files: list[tuple[str, int]]
     start: int
     end: int
 
 
-# Address, whether code begins there (False: a sequence ends), file, line; plain, there are many.
-_Row = tuple[int, bool, int, int]
+class _Found(NamedTuple):
+    """A row that covers an address, and where it is from."""
+
+    start: int
+    unit: int
+    sequence: int
+    row: Row
+
+    def is_before(self, known: _Found, address: int) -> bool:
+        """Whether this one counts: of several sequences it is the one that begins last.
+
+        In one sequence that begins anew at the address, the first row of the address counts.
+        """
+        if self[1:3] == known[1:3] and known.row.address == address:
+            return False
+        return self[:3] > known[:3]
 
 
 class LineTable:
@@ -63,7 +74,12 @@ class LineTable:
         self._data = file.contents(".debug_line")
         self._ranges = list(_unit_ranges(self._data))
         self._units: dict[int, _Unit | None] = {}
-        self._rows: dict[int, list[_Row]] = {}
+        self._runs: dict[int, list[Run]] = {}
+        self._loaded = [
+            (each.address, each.address + each.memory_size)
+            for each in file.segments
+            if each.kind == _PT_LOAD
+        ]
         self._strings: dict[str, bytes] = {}
         self._begins = sorted(self._sequences())
 
@@ -72,46 +88,71 @@ class LineTable:
 
     def find(self, address: int) -> Line | None:
         """Return where the code at an address, as linked, comes from."""
-        last = bisect.bisect_right(self._begins, (address, len(self._data)))
-        for _, place, index in reversed(self._begins[max(0, last - _MOST_CANDIDATES) : last]):
-            found = self._in_sequence(place, index, address)
-            if found is not None:
-                return found
-        return None
+        last = bisect.bisect_right(self._begins, (address, len(self._ranges)))
+        near = {index for _, index in self._begins[max(0, last - _MOST_CANDIDATES) : last]}
+        return self._found([address], near).get(address)
 
-    def _sequences(self) -> Iterator[tuple[int, int, int]]:
-        """Yield the first address of sequences, where it is given, and the index of the unit."""
-        segments = [each for each in self._file.segments if each.kind == _PT_LOAD]
+    def find_all(self, addresses: Sequence[int]) -> dict[int, Line]:
+        """Return where code comes from, of many addresses in less time.
+
+        Args:
+            addresses: Sorted, as linked; those of which no line is known are left out.
+        """
+        return self._found(addresses, range(len(self._ranges)), keep=False)
+
+    def _found(
+        self, addresses: Sequence[int], units: Iterable[int], *, keep: bool = True
+    ) -> dict[int, Line]:
+        """Look into units; with `keep` their programs stay, for the next address."""
+        best: dict[int, _Found] = {}
+        for index in units:
+            for run in self._runs_of(index):
+                for address, row in run.rows(addresses):
+                    found = _Found(run.start.address, index, run.sequence, row)
+                    known = best.get(address)
+                    if known is None or found.is_before(known, address):
+                        best[address] = found
+            if not keep:
+                del self._runs[index]
+        lines = {address: self._line(each.unit, each.row) for address, each in best.items()}
+        return {address: line for address, line in lines.items() if line is not None}
+
+    def _runs_of(self, index: int) -> list[Run]:
+        """Return the parts of a unit's program that are about code that is loaded."""
+        known = self._runs.get(index)
+        if known is None:
+            unit = self._unit_at(index)
+            found = () if unit is None else runs(self._data[unit.start : unit.end], unit.steps)
+            known = [run for run in found if self._is_loaded(run.start.address)]
+            self._runs[index] = known
+        return known
+
+    def _is_loaded(self, address: int) -> bool:
+        return any(start <= address < end for start, end in self._loaded)
+
+    def _line(self, index: int, row: Row) -> Line | None:
+        unit = self._unit_at(index)
+        name = _path(unit, row.file) if unit is not None and row.line else ""
+        return Line(name, row.line) if name else None
+
+    def _sequences(self) -> Iterator[tuple[int, int]]:
+        """Yield addresses that are given to code, and the index of the unit."""
         starts = [start for start, _ in self._ranges]
         for match in _SET_ADDRESS.finditer(self._data):
             address = int.from_bytes(match[1], "little")
-            if any(0 <= address - each.address < each.memory_size for each in segments):
-                index = bisect.bisect_right(starts, match.start()) - 1
-                if index >= 0:
-                    yield address, match.start(), index
+            index = bisect.bisect_right(starts, match.start()) - 1
+            if index >= 0 and self._is_loaded(address):
+                yield address, index
 
-    def _in_sequence(self, place: int, index: int, address: int) -> Line | None:
+    # --- Heads of units ---
+
+    def _unit_at(self, index: int) -> _Unit | None:
         if index not in self._units:
             try:
                 self._units[index] = self._unit(*self._ranges[index])
             except (IndexError, struct.error, ValueError):
                 self._units[index] = None
-        unit = self._units[index]
-        if unit is None:
-            return None
-        rows = self._rows.get(place)
-        if rows is None:
-            rows = self._rows[place] = _run(self._data, unit, place)
-        # The first row of an address: where a function begins it is the function's own, those
-        # behind it may be of code that was put into it.
-        place = bisect.bisect_right(rows, (address + 1,)) - 1
-        if place < 0:
-            return None
-        _, begins, file, line = rows[place]
-        name = _path(unit, file) if begins and line else ""
-        return Line(name, line) if name else None
-
-    # --- Heads of units ---
+        return self._units[index]
 
     def _unit(self, start: int, end: int) -> _Unit:
         data = self._data
@@ -131,9 +172,8 @@ class LineTable:
         operands = data[at + 3 : at + 2 + first_special]
         at += 2 + first_special
         directories, files = self._names5(at, wide=wide) if version >= 5 else self._names(at)
-        return _Unit(
-            version, minimum, line_base, line_range, operands, directories, files, program, end
-        )
+        steps = Steps(operands, minimum, line_base, line_range)
+        return _Unit(version, steps, directories, files, program, end)
 
     def _names(self, at: int) -> tuple[list[str], list[tuple[str, int]]]:
         """Read directories and files up to version 4: both count from 1."""
@@ -230,65 +270,3 @@ def _path(unit: _Unit, index: int) -> str:
         if directory and not parts[0].startswith("/"):
             parts.insert(0, unit.directories[0])
     return "/".join(part for part in parts if part)
-
-
-def _run(data: bytes, unit: _Unit, place: int) -> list[_Row]:
-    """Return the rows of the sequence that has its `set_address` at a place; none if damaged."""
-    # It begins behind the end of the one before: compilers may choose the file first.
-    before = data.rfind(_END_SEQUENCE, unit.start, place)
-    start = unit.start if before < 0 else before + len(_END_SEQUENCE)
-    try:
-        rows = _execute(data, unit, start)
-    except IndexError:
-        return []
-    # One row for each address: a beginning, if there is one, and of these the first.
-    first: dict[int, _Row] = {}
-    for row in rows:
-        known = first.get(row[0])
-        if known is None or (row[1] and not known[1]):
-            first[row[0]] = row
-    return sorted(first.values())
-
-
-# One long function: an interpreter, as in cfi.
-def _execute(data: bytes, unit: _Unit, at: int) -> list[_Row]:  # noqa: C901, PLR0912 - one branch per DWARF instruction
-    """Run one sequence (DWARF 5, 6.2.5)."""
-    rows: list[_Row] = []
-    first_special = len(unit.operands) + 1
-    address, file, line = 0, 1, 1
-    end = unit.end
-    while at < end:
-        code = data[at]
-        at += 1
-        if code >= first_special:
-            advance, change = divmod(code - first_special, unit.line_range)
-            address += advance * unit.minimum_length
-            line += unit.line_base + change
-            rows.append((address, True, file, line))
-        elif code == 0:
-            length, at = uleb(data, at)
-            if length and data[at] == 1:  # end_sequence
-                rows.append((address, False, file, 0))
-                break
-            if length and data[at] == 2:  # set_address
-                address = int.from_bytes(data[at + 1 : at + length], "little")
-            at += length
-        elif code == 1:  # copy
-            rows.append((address, True, file, line))
-        elif code == 2:  # advance_pc
-            value, at = uleb(data, at)
-            address += value * unit.minimum_length
-        elif code == 3:  # advance_line
-            value, at = sleb(data, at)
-            line += value
-        elif code == 4:  # set_file
-            file, at = uleb(data, at)
-        elif code == 8:  # const_add_pc
-            address += (255 - first_special) // unit.line_range * unit.minimum_length
-        elif code == 9:  # fixed_advance_pc
-            address += int.from_bytes(data[at : at + 2], "little")
-            at += 2
-        else:  # those that change neither address, file nor line
-            for _ in range(unit.operands[code - 1]):
-                _, at = uleb(data, at)
-    return rows

@@ -37,8 +37,10 @@ _CLOCK_MONOTONIC: Final = 1  # the clock of the integrations' markers
 
 _TYPE_SOFTWARE: Final = 1
 _CONFIG_DUMMY: Final = 9
-_IP, _TID, _TIME, _REGS_USER, _STACK_USER = 1, 2, 4, 1 << 12, 1 << 13
-SAMPLE_TYPE: Final = _IP | _TID | _TIME | _REGS_USER | _STACK_USER
+_IP, _TID, _TIME, _CALLCHAIN, _REGS_USER, _STACK_USER = 1, 2, 4, 1 << 5, 1 << 12, 1 << 13
+# The chain is always empty: `perf record --call-graph=dwarf --user-callchains` has it so, and who
+# reads its recordings reads ours.
+SAMPLE_TYPE: Final = _IP | _TID | _TIME | _CALLCHAIN | _REGS_USER | _STACK_USER
 
 # Bits of perf_event_attr.
 _DISABLED: Final = 1 << 0
@@ -51,6 +53,8 @@ _FREQUENCY: Final = 1 << 10
 _TASK: Final = 1 << 13
 _WATERMARK: Final = 1 << 14
 _SAMPLE_ID_ALL: Final = 1 << 18
+_EXCLUDE_CHAIN_KERNEL: Final = 1 << 21
+_EXCLUDE_CHAIN_USER: Final = 1 << 22
 _MMAP2: Final = 1 << 23
 _COMM_EXEC: Final = 1 << 24
 _USE_CLOCKID: Final = 1 << 25
@@ -135,7 +139,7 @@ def _attribute(
     event: Event, flags: int, frequency_hz: int, *, wakeup: int = 0, stack_bytes: int
 ) -> bytes:
     # Both events have one sample type, so that all records of the ring end in the same fields.
-    flags |= _INHERIT | _SAMPLE_ID_ALL | _USE_CLOCKID
+    flags |= _INHERIT | _SAMPLE_ID_ALL | _USE_CLOCKID | _EXCLUDE_CHAIN_KERNEL | _EXCLUDE_CHAIN_USER
     registers = _REGISTERS.get(platform.machine(), 0)
     return _ATTR.pack(
         event.kind, _ATTR.size, event.config, frequency_hz, SAMPLE_TYPE, 0, flags, wakeup, 0, 0, 0,

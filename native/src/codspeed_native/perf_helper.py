@@ -7,6 +7,7 @@ ends. It gives nobody rights that he did not have: whoever can run it through su
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TIMEOUT_S: Final = 10.0
+_LINGER_S: Final = 1.0
 _PER_MESSAGE: Final = 128  # the kernel takes at most 253 descriptors at once
 _LONGEST_REASON: Final = 1024
 # -I: nothing of the user's working directory or variables is imported with root's rights.
@@ -66,8 +68,16 @@ def _received(server: socket.socket, argv: Sequence[str], count: int) -> list[in
         try:
             return _taken(server, helper, count)
         finally:
-            if helper.poll() is None:
-                helper.terminate()
+            _end(helper)
+
+
+def _end(helper: subprocess.Popen[bytes]) -> None:
+    """Wait for the helper, which has nothing left to do; what is root's we may not end."""
+    try:
+        helper.wait(_LINGER_S)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(PermissionError):
+            helper.terminate()
 
 
 def _taken(server: socket.socket, helper: subprocess.Popen[bytes], count: int) -> list[int]:

@@ -21,9 +21,12 @@ _LOST, _COMM, _FORK, _SAMPLE, _MMAP2, _LOST_SAMPLES = 2, 3, 7, 9, 10, 13
 _ATTRIBUTE, _FINISHED_ROUND, _FEATURE, _COMPRESSED = 64, 68, 80, 81
 _COMPRESSION: Final = 27  # HEADER_COMPRESSED: version, type (1 is zstd), level, ratio, buffer bytes
 
-# In samples of perf_event.SAMPLE_TYPE, behind header, ip, pid, tid and time: registers, then the
-# stack.
-_REGISTERS_AT: Final = 32
+# In samples of perf_event.SAMPLE_TYPE, behind header, ip, pid, tid and time: the chain, registers,
+# then the stack.
+_CHAIN_AT: Final = 32
+_PROTECTION_AT: Final = 64  # of MMAP2: header, pid, tid, address, length, offset, 24 bytes of file
+_EXECUTABLE: Final = 4
+_SIDE_BAND_BYTES: Final = 32 << 20
 _LEVEL: Final = 1
 # Each compressed record is a part of one stream. perf unpacks it into a buffer of a fixed size.
 _SLICE_BYTES: Final = 1 << 20
@@ -39,14 +42,17 @@ class PipeWriter:
         stack_bytes: How much of stacks they have together.
         lost: How many records the kernel could not write, because the ring was full.
         pids: Every process that was named by a record of what it mapped or who it is.
+        side_band: Copies of the records of who mapped code, began, or is called how, whole and as
+            they came, so not in order of time; None if they were not asked for, or grew too many.
     """
 
-    def __init__(self, file: BinaryIO, attribute: bytes) -> None:
+    def __init__(self, file: BinaryIO, attribute: bytes, *, with_side_band: bool = False) -> None:
         """Write the beginning.
 
         Args:
             file: Unbuffered or not; it is the caller's to close.
             attribute: perf_event_attr of the sampling event.
+            with_side_band: Whether `side_band` is wanted: it saves reading the whole file again.
 
         Raises:
             OSError: If the file can't be written.
@@ -55,6 +61,7 @@ class PipeWriter:
         self.stack_bytes = 0
         self.lost = 0
         self.pids: set[int] = set()
+        self.side_band: bytearray | None = bytearray() if with_side_band else None
         self._file = file
         self._registers = struct.unpack_from("<Q", attribute, 80)[0].bit_count()
         self._stream: Any = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
@@ -103,15 +110,25 @@ class PipeWriter:
     def _note(self, kind: int, record: memoryview) -> None:
         if kind in {_COMM, _MMAP2, _FORK}:
             self.pids.add(struct.unpack_from("<I", record, 8)[0])
+            self._remember(kind, record)
         elif kind == _LOST:
             self.lost += _COUNT.unpack_from(record, 16)[0]
         elif kind == _LOST_SAMPLES:
             self.lost += _COUNT.unpack_from(record, 8)[0]
 
+    def _remember(self, kind: int, record: memoryview) -> None:
+        if self.side_band is None:
+            return
+        if kind != _MMAP2 or struct.unpack_from("<I", record, _PROTECTION_AT)[0] & _EXECUTABLE:
+            self.side_band += record
+        if len(self.side_band) > _SIDE_BAND_BYTES:
+            self.side_band = None
+
     def _sample(self, record: memoryview) -> Iterator[bytes | memoryview]:
         """Yield the pieces of a sample without the unused end of its stack."""
-        has_registers = _COUNT.unpack_from(record, _REGISTERS_AT)[0] != 0
-        at = _REGISTERS_AT + 8 + (8 * self._registers if has_registers else 0)
+        at = _CHAIN_AT + 8 + 8 * _COUNT.unpack_from(record, _CHAIN_AT)[0]
+        has_registers = _COUNT.unpack_from(record, at)[0] != 0
+        at += 8 + (8 * self._registers if has_registers else 0)
         room = _COUNT.unpack_from(record, at)[0]
         if room == 0:
             yield record

@@ -8,23 +8,23 @@ spec/executors.md 3.6. For profiles there is `symbol_table`.
 from __future__ import annotations
 
 import struct
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from codspeed_native.elf import Symbol
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from codspeed_native.elf import Elf
+
+# Address as linked, size in bytes, name; plain, since there may be 200,000 of them.
+Row = tuple[int, int, bytes]
 
 _ENTRY: Final = struct.Struct("<I4xQQ")
 _SHT_SYMTAB: Final = 2
 _SHT_DYNSYM: Final = 11
 _PAGE: Final = 4096
-_MAPPING_SYMBOLS: Final = ("$a", "$d", "$t", "$x")
+_MAPPING_SYMBOLS: Final = (b"$a", b"$d", b"$t", b"$x")
 
 
-def symbols(elf: Elf, debug: Elf | None = None) -> tuple[Symbol, ...]:
+def symbols(elf: Elf, debug: Elf | None = None) -> list[Row]:
     """Return the symbols of a file, and those that its debug file adds, sorted by address.
 
     Names are not demangled; every symbol has a size. Empty if there is none.
@@ -32,48 +32,63 @@ def symbols(elf: Elf, debug: Elf | None = None) -> tuple[Symbol, ...]:
     Raises:
         ElfError: If a table is damaged.
     """
-    found = list(_tables(elf))
+    found = _tables(elf)
     if debug is not None:
-        known = {(symbol.address, symbol.name) for symbol in found}
-        for symbol in _tables(debug):
-            if (symbol.address, symbol.name) not in known:
-                known.add((symbol.address, symbol.name))
-                found.append(symbol)
-    kept = [symbol for symbol in found if symbol.name and not _is_mapping_symbol(symbol.name)]
-    kept.sort(key=lambda symbol: symbol.address)
-    return tuple(_sized(kept))
+        known = {(address, name) for address, _, name in found}
+        for row in _tables(debug):
+            pair = (row[0], row[2])
+            if pair not in known:
+                known.add(pair)
+                found.append(row)
+    kept = [row for row in found if row[2] and not _is_mapping_symbol(row[2])]
+    kept.sort(key=itemgetter(0))
+    return _sized(kept)
 
 
-def _tables(elf: Elf) -> Iterator[Symbol]:
+def _tables(elf: Elf) -> list[Row]:
+    found: list[Row] = []
     for kind in (_SHT_SYMTAB, _SHT_DYNSYM):
         for section in elf.sections:
             if section.kind == kind and section.link < len(elf.sections):
                 strings = elf.data(elf.sections[section.link])
                 data = elf.data(section)
-                yield from _entries(data[: len(data) // _ENTRY.size * _ENTRY.size], strings)
+                found += _entries(data[: len(data) // _ENTRY.size * _ENTRY.size], strings)
+    return found
 
 
-def _entries(data: bytes, strings: bytes) -> Iterator[Symbol]:
-    for name_at, address, size in _ENTRY.iter_unpack(data):
-        end = strings.find(b"\0", name_at)
-        try:
-            name = strings[name_at : end if end >= 0 else None].decode()
-        except UnicodeDecodeError:
-            continue
-        yield Symbol(address, size, name)
+def _entries(data: bytes, strings: bytes) -> list[Row]:
+    ended = strings + b"\0"
+    find = ended.find
+    rows = [
+        (address, size, ended[name_at : find(b"\0", name_at)])
+        for name_at, address, size in _ENTRY.iter_unpack(data)
+    ]
+    # Asked once for all: nearly no file has other names.
+    return rows if strings.isascii() else [row for row in rows if _is_text(row[2])]
 
 
-def _is_mapping_symbol(name: str) -> bool:
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_mapping_symbol(name: bytes) -> bool:
     """Whether it marks code or data for Arm's tools: `$x`, `$d.12`."""
-    return name.startswith(_MAPPING_SYMBOLS) and name[2:3] in {"", "."}
+    return name.startswith(_MAPPING_SYMBOLS) and name[2:3] in {b"", b"."}
 
 
-def _sized(ordered: list[Symbol]) -> Iterator[Symbol]:
-    for index, symbol in enumerate(ordered):
-        size = symbol.size
-        if not size and index + 1 < len(ordered):
-            size = ordered[index + 1].address - symbol.address
-        elif not size:
-            size = -(-symbol.address // _PAGE) * _PAGE + _PAGE - symbol.address
+def _sized(ordered: list[Row]) -> list[Row]:
+    """Give symbols without a size the room up to the next one; leave out those that have none."""
+    last = len(ordered) - 1
+    for index, (address, size, name) in enumerate(ordered):
         if size:
-            yield symbol._replace(size=size)
+            continue
+        if index < last:
+            room = ordered[index + 1][0] - address
+        else:
+            room = -(-address // _PAGE) * _PAGE + _PAGE - address
+        ordered[index] = (address, room, name)
+    return [row for row in ordered if row[1]]

@@ -14,7 +14,8 @@ import pytest
 from codspeed.errors import BenchmarkFailedError, ResultsError, ToolError, UsageError
 from codspeed.model import BenchmarkResult, Compat, Kind, Launch, Metric, Outcome, Sharing
 from codspeed.testing import make_part, session
-from codspeed_valgrind import guard, interpreter, record, wrapper
+from codspeed_native import runtimes
+from codspeed_valgrind import guard, record, wrapper
 from codspeed_valgrind import results as reader
 from codspeed_valgrind.descriptor import ValgrindOptions
 from codspeed_valgrind.executor import ValgrindExecutor
@@ -65,7 +66,7 @@ def test_compat_calls_the_fork_as_the_reference_does(
     outcome = measured(part, executor())
 
     ((words, environment),) = recorded(calls)
-    objects = " ".join(f"--obj-skip={path}" for path in interpreter.ignored_objects())
+    objects = " ".join(f"--obj-skip={path}" for path in runtimes.ignored_objects())
     expected = REFERENCE.format(objects=objects, folder=part.folder).split()
     assert words[:-3] == expected
     assert words[-3].endswith(".sh")
@@ -97,7 +98,7 @@ def test_compat_starts_exec_targets_as_the_reference_does(
     status = os.spawnvpe(os.P_WAIT, launch.argv[0], launch.argv, {**os.environ, **launch.env})
 
     ((words, environment),) = recorded(calls)
-    objects = " ".join(f"--obj-skip={path}" for path in interpreter.ignored_objects())
+    objects = " ".join(f"--obj-skip={path}" for path in runtimes.ignored_objects())
     assert status == 0
     assert words[:-2] == REFERENCE.format(objects=objects, folder=part.folder).split()
     assert words[-2:] == ["true", "x"]
@@ -185,10 +186,10 @@ def test_native_hides_an_interpreter_whose_python_functions_have_frames(
 ) -> None:
     """Where they have none (CPython 3.11), the interpreter's own are all there is to see."""
     calls = stand_in("3.19.0")
-    own = interpreter.ask_python(sys.executable)
+    own = runtimes.ask_python(sys.executable)
     assert own is not None
     python = attrs.evolve(own, names_frames=names_frames)
-    monkeypatch.setattr(interpreter, "ask_python", lambda *_: python)
+    monkeypatch.setattr(runtimes, "ask_python", lambda *_: python)
     part = part_of(tmp_path, sys.executable, "-c", "pass")
     measured(part, executor())
 
@@ -245,8 +246,8 @@ def test_the_allocator_follows_compat_and_option(
 def test_a_free_threaded_python_keeps_its_own_allocator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = interpreter.Python(sys.executable, "", is_free_threaded=True)
-    monkeypatch.setattr(interpreter, "ask_python", lambda *_: free)
+    free = runtimes.Python(sys.executable, "", is_free_threaded=True)
+    monkeypatch.setattr(runtimes, "ask_python", lambda *_: free)
 
     assert executor().environment(part_of(tmp_path, compat=Compat.CODSPEED)) == {}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codspeed.model import Launch
-from codspeed_native import elf
+from codspeed_native import elf, runtimes
 from codspeed_valgrind import interpreter, venv
 
 pytestmark = pytest.mark.process
@@ -88,7 +88,7 @@ def test_a_library_that_a_python_does_not_load_is_not_its_runtime(tmp_path: Path
     true = shutil.which("true")
     assert true is not None
 
-    found = interpreter.Python(true, str(tmp_path / "libpython9.so"), is_free_threaded=False)
+    found = runtimes.Python(true, str(tmp_path / "libpython9.so"), is_free_threaded=False)
 
     assert found.runtime == os.path.realpath(true)
 
@@ -97,7 +97,7 @@ def test_a_python_says_what_it_can_do(tmp_path: Path) -> None:
     answer = "/p/python\\n/l/libp.so\\n1\\n0"
     word = str(script(tmp_path / "python3t", f"#!/bin/sh\nprintf '{answer}'"))
 
-    assert interpreter.ask_python(word) == interpreter.Python(
+    assert runtimes.ask_python(word) == runtimes.Python(
         "/p/python", "/l/libp.so", is_free_threaded=True, names_frames=False
     )
 

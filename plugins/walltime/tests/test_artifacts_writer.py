@@ -14,14 +14,9 @@ from codspeed.model import Integration, MarkerKind, Timestamps
 from codspeed_native import elf
 from codspeed_native.perf_records import Comm, Fork, Mmap
 from codspeed_walltime.artifacts import metadata, unwind_data
-from codspeed_walltime.artifacts.metadata import (
-    DebugLine,
-    MappedUnwind,
-    Metadata,
-    ModuleDebug,
-    encode,
-)
-from codspeed_walltime.artifacts.writer import symbols_map, write
+from codspeed_walltime.artifacts.described import debug_entry, symbols_map
+from codspeed_walltime.artifacts.metadata import MappedUnwind, Metadata, encode
+from codspeed_walltime.artifacts.writer import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +39,15 @@ def test_metadata_is_compact_in_a_fixed_order_and_leaves_out_what_is_empty() -> 
 
 
 def test_metadata_of_everything() -> None:
-    lines = (DebugLine(16, 4, "f", "/a.c", 3), DebugLine(32, 8, "g", "/a.c", None))
+    lines = [
+        {"addr": 16, "size": 4, "name": "f", "file": "/a.c", "line": 3},
+        {"addr": 32, "size": 8, "name": "g", "file": "/a.c", "line": None},
+    ]
     full = Metadata(
         PYTEST,
         Timestamps(),
         ignored={7: [("/py", 1, 2)]},
-        debug={"0__a": ModuleDebug("/a", lines)},
+        debug={"0__a": debug_entry("/a", lines)},
         loaded={10: [("1__b", 5), ("0__a", 2**64 - 1)], 9: [("0__a", 0)]},
         unwind={9: [MappedUnwind("0__a", None, (1, 2), 3), MappedUnwind("0__a", 8, (4, 5), 0)]},
         paths={"0__a": "/\u00e4"},
@@ -100,7 +98,9 @@ def _written(
 ) -> dict[str, Any]:
     out = folder / "profile"
     out.mkdir()
-    write(out, records, integration=integration, timestamps=TIMES, pids=[7], jitdumps=folder)
+    for dump in folder.glob("jit-*.dump"):
+        shutil.copy(dump, out)
+    write(out, records, integration=integration, timestamps=TIMES, pids=[7])
     read: dict[str, Any] = json.loads((out / metadata.FILE_NAME).read_bytes())
     return read
 
@@ -180,6 +180,7 @@ def test_generated_functions_have_names_and_unwind_data(tmp_path: Path) -> None:
 
     profile = tmp_path / "profile"
     assert (profile / "perf-7.map").read_text() == "1000 4 py::f:/a/b.py\n"
+    assert not (profile / "jit-7.dump").exists()
     data = unwind_data.decode((profile / "0__b.py.unwind_data").read_bytes())
     assert data == unwind_data.UnwindData("jit_py::f:/a/b.py", 0, b"hh", (0, 0), b"ffff", (0, 0))
     assert document["mapped_process_unwind_data_by_pid"]["7"] == [
@@ -192,7 +193,22 @@ def test_generated_functions_have_names_and_unwind_data(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.tool
+def test_generated_code_of_the_harness_itself_belongs_to_no_benchmark(
+    program: Path, tmp_path: Path
+) -> None:
+    for pid in (7, 8):  # 7 introduced itself
+        (tmp_path / f"jit-{pid}.dump").write_bytes(_jitdump())
+    records = [_mapped(program, 7), _mapped(program, 8)]
+    document = _written(tmp_path, records, integration=Integration("exec-harness", "1.3.0"))
+    unwind = document["mapped_process_unwind_data_by_pid"]
+    generated = {pid: [each["timestamp"] for each in unwind[pid]] for pid in unwind}
+
+    assert generated == {"7": [None], "8": [None, 6]}
+    assert not list((tmp_path / "profile").glob("jit-*.dump"))
+
+
 def test_symbols_are_lines_of_lower_case_hex() -> None:
-    symbols = [elf.Symbol(0xABC, 0x1F, "one"), elf.Symbol(2**64 - 1, 1, "last name")]
+    symbols = [(0xABC, 0x1F, b"one"), (2**64 - 1, 1, b"last name")]
 
     assert symbols_map(symbols) == b"abc 1f one\nffffffffffffffff 1 last name\n"

@@ -20,7 +20,7 @@ from codspeed_walltime import folding, perf_record, profiler, profiles
 from codspeed_walltime.builtin import Builtin
 from codspeed_walltime.descriptor import WalltimeOptions
 from codspeed_walltime.executor import WalltimeExecutor
-from codspeed_walltime.leftovers import keep_jit_names
+from codspeed_walltime.leftovers import keep_jit_names, recent_pids
 from codspeed_walltime.samply import Samply
 
 if TYPE_CHECKING:
@@ -150,6 +150,40 @@ def test_perf_walks_the_stack_as_fits_the_command(
     assert perf_record.call_graph(part, mode) == expected
 
 
+@pytest.fixture
+def fake_perf(tmp_path: Path) -> str:
+    """A perf that knows the option about BPF programs, and was built with zstd."""
+    program = tmp_path / "perf"
+    program.write_text("#!/bin/sh\necho '  --no-bpf-event  x'; echo 'zstd: [ on  ]  # HAVE_ZSTD'\n")
+    program.chmod(0o700)
+    return str(program)
+
+
+def test_perf_lingers_for_no_bpf_program_and_begins_switched_off(
+    tmp_path: Path, fake_perf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CODSPEED_PERF_DISABLE_COMPRESSION", raising=False)
+    made = perf_record.PerfRecord(fake_perf, "cpu-clock", "fp")
+    argv = made.wrap(Launch(("true",)), tmp_path).argv
+    made.stop()
+
+    assert {"--no-bpf-event", "--compression-level=3", "--delay=-1"} <= set(argv)
+
+
+def test_a_window_switches_the_event_that_samples_and_leaves_the_one_that_tells_of_maps(
+    fake_perf: str,
+) -> None:
+    made = perf_record.PerfRecord(fake_perf, "cpu-clock", "fp")
+    os.write(made._acknowledged, b"ack\n\0ack\n\0")
+    made.enable()
+    made.disable()
+    told = os.read(made._control, 100)
+    made.stop()
+
+    assert told == b"enable cpu-clock\n\0disable cpu-clock\n\0"
+    assert made.notes == ()
+
+
 def test_samply_gets_the_flag_that_it_knows(tmp_path: Path) -> None:
     program = tmp_path / "samply"
     program.write_text("#!/bin/sh\necho '      --unstable-presymbolicate'\n")
@@ -210,6 +244,17 @@ def test_maps_of_this_run_are_copied_and_older_ones_of_the_same_number_are_not(
     keep_jit_names(folder, [7, 8, 9], since_ns=1000, shared=shared)
 
     assert sorted(path.name for path in folder.iterdir()) == ["jit-7.dump", "perf-7.map"]
+
+
+def test_processes_of_ours_are_known_by_what_they_left_since(tmp_path: Path) -> None:
+    for name in ("perf-7.map", "jit-8.dump", "perf-9.map", "perf-x.map", "perf-10.map.old"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "perf-9.map", ns=(1, 1))
+    (tmp_path / "perf-11.map").symlink_to(tmp_path / "perf-x.map")
+    os.utime(tmp_path / "perf-11.map", ns=(1, 1), follow_symlinks=False)
+
+    assert recent_pids(since_ns=1000, shared=tmp_path) == {7, 8}
+    assert recent_pids(since_ns=1000, shared=tmp_path / "gone") == frozenset()
 
 
 # --- Trees ----------------------------------------------------------------------------------------

@@ -102,6 +102,11 @@ class PlainReporter(Reporter):
         self._started = time.monotonic()
         self._begin_part()
 
+    def released(self) -> None:
+        """Import what shows results: while the command starts, that keeps nobody waiting."""
+        if self._level <= LEVELS.index("info"):
+            from codspeed.cli import table  # noqa: F401, PLC0415 - see above
+
     def output(self, data: bytes, *, stream: str) -> None:
         """Pass on what the command wrote; between Start and Stop of a benchmark it waits."""
         self._held.append((stream, data))
@@ -129,7 +134,7 @@ class PlainReporter(Reporter):
         if self._level > LEVELS.index("info"):
             return
         if bundle is not None and any(part.benchmarks for part in bundle.results):
-            from codspeed.cli import table  # noqa: PLC0415 - imports rich, after the measurement
+            from codspeed.cli import table  # noqa: PLC0415 - imports rich; see `released`
 
             self._say(table.render(bundle.results, self._labels(), sys.stderr, self._env))
         shown = list(lines) + ([f"Bundle: {bundle.path}"] if bundle is not None else [])
@@ -194,6 +199,9 @@ class JsonReporter(PlainReporter):
         super().part_started(part, count=count)
         self._part = part.index
         self._emit("part_started", part=part.index, count=count, **_part_facts(part))
+
+    def released(self) -> None:
+        """Have no table to get ready for."""
 
     def benchmark(self, uri: str) -> None:
         """Emit `benchmark`."""

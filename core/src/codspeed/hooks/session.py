@@ -134,6 +134,7 @@ class FifoSession:
             combined.spawned(child.pid)
             child.release(launch.argv[0])
             stack.callback(self._keep, child, conversation, loop)
+            combined.released()
             loop.run()
             conversation.abandon()
         return self._judged(conversation.ended or loop.failure)
@@ -184,6 +185,11 @@ class _Around(Hooks):
     def spawned(self, pid: int) -> None:
         self._outer.spawned(pid)
         self._inner.spawned(pid)
+
+    def released(self) -> None:
+        self._outer.released()
+        self._inner.released()
+        self._reporter.released()
 
     def integration(self, name: str, version: str) -> None:
         self._outer.integration(name, version)

@@ -133,6 +133,9 @@ class Reporter:
     def part_started(self, part: RunPart, *, count: int) -> None:
         """Begin part `part.index` of `count`."""
 
+    def released(self) -> None:
+        """The command starts, and measures nothing yet: time for what the end will need."""
+
     def output(self, data: bytes, *, stream: str) -> None:
         """Show what the benchmarked command wrote; `stream` is "stdout" or "stderr"."""
 

@@ -466,6 +466,11 @@ class _Chain(Hooks):
             with blaming(plugin):
                 hook.spawned(pid)
 
+    def released(self) -> None:
+        for plugin, hook in self._hooks:
+            with blaming(plugin):
+                hook.released()
+
     def integration(self, name: str, version: str) -> None:
         for plugin, hook in self._hooks:
             with blaming(plugin):

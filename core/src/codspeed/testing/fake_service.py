@@ -19,6 +19,7 @@ import shutil
 import socket
 import struct
 import sys
+import tarfile
 import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
+from codspeed.testing import profile_rules
 from codspeed.testing.service_api import FakeApi
 from codspeed.testing.service_faults import Fault, Faults, Mischief
 from codspeed.testing.service_rules import (
@@ -216,6 +218,8 @@ class FakeService:
         if base64.b64encode(digest.digest()).decode() != upload.document["profileMd5"]:
             reason = "BadDigest"
             raise RefusedError(reason)
+        if self._keep and upload.document["runner"]["executor"] == "walltime":
+            _check_walltime(Path(file.name))
         upload.archive, upload.size = Path(file.name) if self._keep else None, size
 
     def mint(self, headers: Message, query: str, *, is_valid: bool) -> dict[str, Any]:
@@ -225,6 +229,19 @@ class FakeService:
             token = f"eyJ.oidc-token-{len(self._oidc_tokens)}.sig"
             self._oidc_tokens[token] = is_valid
         return {"count": 1, "value": token}
+
+
+def _check_walltime(archive: Path) -> None:
+    """Refuse an archive whose profile is not whole; the storage takes what is no archive."""
+    if not tarfile.is_tarfile(archive):
+        return
+    names, content = set(), {}
+    with tarfile.open(archive, "r:*") as members:
+        for member in members:
+            names.add(member.name)
+            if profile_rules.wanted(member.name) and (file := members.extractfile(member)):
+                content[member.name] = file.read()
+    profile_rules.check_profile(frozenset(names), content)
 
 
 def _plain(headers: Message) -> dict[str, str]:

@@ -171,6 +171,7 @@ class FakeSession:
         else:
             self.partial = self._outcome
             hooks.spawned(os.getpid())
+            hooks.released()
             for window in self._outcome.windows:
                 _play(window, hooks)
         return self.partial
@@ -197,6 +198,7 @@ def _run_child(launch: Launch, environment: Mapping[str, str], hooks: Hooks) -> 
         launch.argv, env={**environment, **launch.env}, cwd=launch.cwd, stdin=stdin
     )
     hooks.spawned(child.pid)
+    hooks.released()
     if child.stdin is not None:
         child.stdin.write(launch.stdin or b"")
         child.stdin.close()

@@ -106,6 +106,9 @@ class _RecordingHooks(Hooks):
         self._events.append("spawned")
         self._inner.spawned(pid)
 
+    def released(self) -> None:
+        self._inner.released()
+
     def integration(self, name: str, version: str) -> None:
         self._events.append("integration")
         self._inner.integration(name, version)

@@ -17,11 +17,11 @@ import attrs
 from codspeed.errors import ResultsError, ToolError, UsageError
 from codspeed.model import ArchiveKind, Comparability, Compat, Launch, Rounds, Sharing
 from codspeed.protocols import ExecutorDefaults
+from codspeed_native import runtimes
 from codspeed_valgrind import (
     capabilities,
     guard,
     install,
-    interpreter,
     log,
     outputs,
     perfmap,
@@ -321,7 +321,7 @@ class ValgrindExecutor(ExecutorDefaults):
             return chosen
         if part.compat is Compat.NATIVE:
             return "pymalloc"
-        python = interpreter.ask_python("python")
+        python = runtimes.ask_python("python")
         return "default" if python is not None and python.is_free_threaded else "malloc"
 
     def _warnings(

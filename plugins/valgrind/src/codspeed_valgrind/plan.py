@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from codspeed.model import Compat, RunPart
+from codspeed_native import runtimes
 from codspeed_valgrind import command, interpreter
 from codspeed_valgrind.capabilities import Capabilities
 from codspeed_valgrind.descriptor import ValgrindOptions
@@ -52,7 +53,7 @@ class Planner:
         """Plan the part's own command; a command that names no Python may run the one on PATH."""
         launch = self.part.launch
         pythons = self._pythons(launch, environment)
-        if not pythons and (python := interpreter.ask_python("python", environment.get("PATH"))):
+        if not pythons and (python := runtimes.ask_python("python", environment.get("PATH"))):
             pythons = (python,)
         return self._plan(pythons, launch)
 
@@ -72,14 +73,14 @@ class Planner:
 
     def _pythons(
         self, launch: Launch, environment: Mapping[str, str]
-    ) -> tuple[interpreter.Python, ...]:
+    ) -> tuple[runtimes.Python, ...]:
         if self.part.compat is Compat.CODSPEED:
             return ()  # the reference looks at PATH alone
         return interpreter.of_command(launch, environment)
 
     def _plan(
         self,
-        pythons: Sequence[interpreter.Python],
+        pythons: Sequence[runtimes.Python],
         launch: Launch,
         *,
         prefix: str = "",
@@ -89,7 +90,7 @@ class Planner:
         # Where Python functions have no frames, those of the interpreter are all there is to see.
         hidden = [python for python in pythons if python.names_frames]
         objects = (
-            interpreter.ignored_objects()
+            runtimes.ignored_objects()
             if is_compat
             else (*(python.runtime for python in hidden), *interpreter.node_of(launch))
         )
@@ -112,7 +113,7 @@ class Planner:
             is_free_threaded=any(python.is_free_threaded for python in pythons),
         )
 
-    def _skipped(self, pythons: Iterable[interpreter.Python]) -> tuple[str, ...]:
+    def _skipped(self, pythons: Iterable[runtimes.Python]) -> tuple[str, ...]:
         """Return the functions to skip; none if they are too many for a command line."""
         if self.capabilities.obj_skip:
             return ()

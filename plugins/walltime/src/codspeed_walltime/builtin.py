@@ -26,7 +26,12 @@ class Builtin(Profiler):
     kind: ClassVar[str] = "builtin"
 
     def __init__(
-        self, sampling: Sampling, *, opener: Opener = perf_event.open_directly, advice: str = ""
+        self,
+        sampling: Sampling,
+        *,
+        opener: Opener = perf_event.open_directly,
+        advice: str = "",
+        with_side_band: bool = False,
     ) -> None:
         """Prepare.
 
@@ -34,12 +39,14 @@ class Builtin(Profiler):
             sampling: How.
             opener: Opens the events.
             advice: What to tell the user if the opener fails, in place of what it says.
+            with_side_band: Whether what was mapped is wanted apart from the recording.
         """
         super().__init__()
         self.name = f"builtin-{sampling.name}"
         self._sampling = sampling
         self._opener = opener
         self._advice = advice
+        self._with_side_band = with_side_band
         self._stack = contextlib.ExitStack()
         self._sampler: Sampler | None = None
         self._writer: PipeWriter | None = None
@@ -49,7 +56,9 @@ class Builtin(Profiler):
         try:
             # Unbuffered: each write is large, and none is left to be lost.
             file = self._stack.enter_context((folder / PIPEDATA).open("wb", buffering=0))
-            self._writer = PipeWriter(file, self._sampling.attribute())
+            self._writer = PipeWriter(
+                file, self._sampling.attribute(), with_side_band=self._with_side_band
+            )
         except OSError as failure:
             self._give_up(f"no profile: {folder / PIPEDATA} can't be written: {failure.strerror}")
             return
@@ -85,6 +94,9 @@ class Builtin(Profiler):
             self.stack_bytes = self._writer.stack_bytes
             self.lost = self._writer.lost
             self.pids = frozenset(self._writer.pids)
+            side_band = self._writer.side_band
+            if side_band is not None:
+                self.side_band = bytes(side_band), self._sampling.attribute()
         self._sampler = None
         self._stack.close()
 

@@ -21,7 +21,7 @@ from codspeed.model import Comparability, Compat, IntegrationMode, Rounds
 from codspeed.protocols import ExecutorDefaults, Hooks
 from codspeed_walltime import profiles, usage
 from codspeed_walltime.descriptor import WalltimeOptions
-from codspeed_walltime.leftovers import keep_jit_names
+from codspeed_walltime.leftovers import keep_jit_names, recent_pids
 from codspeed_walltime.profiler import PIPEDATA, SEPARATE, Choice, Profiler, choose
 from codspeed_walltime.realtime import Realtime
 from codspeed_walltime.results import read_results
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from codspeed.model import BenchmarkResult, CallTree, MarkerKind, Outcome, RunPart
     from codspeed.protocols import Session
+    from codspeed_walltime.artifacts.part import ServiceFiles
 
 TIMESTAMPS: Final = "ExecutionTimestamps.msgpack"
 # Of the second pass: its results must not be taken for those of the first.
@@ -107,9 +108,14 @@ class WalltimeExecutor(ExecutorDefaults):
                 self._profile_apart(part, session, self._profiler)
         else:
             self._timed_under = self._profiler = choice.make()
+            since_ns = time.time_ns()
             outcome = self._run(part, session, self._profiler, watch)
             self._keep_timestamps(part, outcome)
+            files = self._service_files(part, outcome, since_ns)
             self._fold_soon(part.folder, part.folder, self._profiler, outcome)
+            if files is not None:
+                missing = files.write()
+                self._profiler.notes = (*self._profiler.notes, *filter(None, [missing]))
         self._keep_usage(part, outcome, watch)
         notes = (*outcome.notes, *filter(None, [choice.note]), *self._notes())
         return attrs.evolve(outcome, notes=notes)
@@ -152,7 +158,8 @@ class WalltimeExecutor(ExecutorDefaults):
             wrapped = profiler.wrap(launch, part.folder)
             profiler.prepare(session, part.folder)
             is_tool = wrapped.argv != launch.argv
-            return session.run(wrapped, _Switch(profiler, watch, realtime, is_tool=is_tool))
+            switch = _Switch(profiler, part.compat, watch, realtime, is_tool=is_tool)
+            return session.run(wrapped, switch)
 
     def _fold_soon(self, target: Path, folder: Path, profiler: Profiler, outcome: Outcome) -> None:
         """Make call trees now, while the binaries are those that ran, if that is quick."""
@@ -170,6 +177,18 @@ class WalltimeExecutor(ExecutorDefaults):
         if folded is not None:
             with contextlib.suppress(OSError):  # then it is made when somebody looks
                 (target / profiles.FOLDED).write_bytes(profiles.dump(folded))
+
+    def _service_files(self, part: RunPart, outcome: Outcome, since_ns: int) -> ServiceFiles | None:
+        """Return what writes the service's files; None if nobody will read them."""
+        if part.compat is not Compat.CODSPEED or not self._profiler.is_on:
+            return None
+        artifacts = _artifacts()
+        if not artifacts.is_wanted(part, outcome, self._profiler):
+            return None
+        files: ServiceFiles = artifacts.ServiceFiles(
+            part.folder, outcome, self._profiler, since_ns=since_ns
+        )
+        return files
 
     def _keep_timestamps(self, part: RunPart, outcome: Outcome) -> None:
         path = part.folder / TIMESTAMPS
@@ -247,12 +266,14 @@ class _Switch(Hooks):
     def __init__(
         self,
         profiler: Profiler,
+        compat: Compat,
         watch: usage.Watch | None,
         realtime: Realtime | None,
         *,
         is_tool: bool,
     ) -> None:
         self._profiler = profiler
+        self._compat = compat
         self._watch = watch
         self._realtime = realtime
         self._is_tool = is_tool
@@ -268,6 +289,12 @@ class _Switch(Hooks):
         del name, version
         if self._watch is not None:
             self._watch.refresh()
+
+    def released(self) -> None:
+        if self._profiler.is_on:
+            _folding()
+            if self._compat is Compat.CODSPEED:
+                _artifacts()
 
     def started(self) -> None:
         if self._watch is not None:
@@ -295,11 +322,19 @@ class _Switch(Hooks):
 
 def _keep_names(folder: Path, profiler: Profiler, session: Session, since_ns: int) -> None:
     if profiler.kind != "none":
-        keep_jit_names(folder, profiler.pids | session.pids(), since_ns=since_ns)
+        pids = profiler.pids or recent_pids(since_ns=since_ns)
+        keep_jit_names(folder, pids | session.pids(), since_ns=since_ns)
 
 
 def _folding() -> ModuleType:
-    """Return the half that reads: not loaded while anything is measured."""
+    """Return the half that reads: loaded while the command starts, so that nobody waits for it."""
     from codspeed_walltime import folding  # noqa: PLC0415 - see above
 
     return folding
+
+
+def _artifacts() -> ModuleType:
+    """Return the half that writes for the service; see `_folding`."""
+    from codspeed_walltime.artifacts import part  # noqa: PLC0415 - see above
+
+    return part

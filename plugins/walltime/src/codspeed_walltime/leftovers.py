@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +16,26 @@ if TYPE_CHECKING:
 # write them, and a jitdump (jitdump-specification.txt) lies beside them.
 _SHARED: Final = Path("/tmp")  # noqa: S108 - the interface fixes it
 _NAMES: Final = ("perf-{}.map", "jit-{}.dump")
+_NUMBERED: Final = re.compile(r"(?:perf-(\d+)\.map|jit-(\d+)\.dump)")
+
+
+def recent_pids(*, since_ns: int, shared: Path = _SHARED) -> frozenset[int]:
+    """Return processes of ours that left names since then, whoever started them.
+
+    For profilers that do not tell which processes there were.
+
+    Args:
+        since_ns: As of `keep_jit_names`.
+    """
+    found = set()
+    with contextlib.suppress(OSError), os.scandir(shared) as entries:
+        for entry in entries:
+            match = _NUMBERED.fullmatch(entry.name)
+            if match is not None:
+                status = entry.stat(follow_symlinks=False)
+                if status.st_uid == os.geteuid() and status.st_mtime_ns >= since_ns:
+                    found.add(int(match[1] or match[2]))
+    return frozenset(found)
 
 
 def keep_jit_names(

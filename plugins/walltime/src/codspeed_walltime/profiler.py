@@ -13,6 +13,7 @@ import attrs
 
 from codspeed.errors import CodspeedError, ToolError
 from codspeed.launch.privilege import can_elevate_without_prompt, is_root
+from codspeed.model import Compat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,8 @@ class Profiler:
         lost: Records that there was no room for, after `stop`.
         pids: Processes that were seen, after `stop`.
         notes: What the user should know, after `stop`.
+        side_band: What was mapped where, after `stop`: records and the attribute they came with;
+            None if that is only in the recording.
     """
 
     kind: ClassVar[str] = "none"
@@ -52,6 +55,7 @@ class Profiler:
         self.lost = 0
         self.pids: frozenset[int] = frozenset()
         self.notes: tuple[str, ...] = ()
+        self.side_band: tuple[bytes, bytes] | None = None
 
     @property
     def is_on(self) -> bool:
@@ -113,7 +117,7 @@ def choose(options: WalltimeOptions, part: RunPart) -> Choice:
         from codspeed_walltime.samply import Samply  # noqa: PLC0415 - rarely wanted
 
         return Choice(functools.partial(Samply, find_program("samply")))
-    return _builtin()
+    return _builtin(with_side_band=part.compat is Compat.CODSPEED)
 
 
 def find_program(name: str) -> str:
@@ -141,7 +145,7 @@ def _wanted(options: WalltimeOptions) -> str:
     return options.walltime_profiler
 
 
-def _builtin() -> Choice:
+def _builtin(*, with_side_band: bool) -> Choice:
     """Choose our own sampler, with root's help if the kernel wants that; else none."""
     if not sys.platform.startswith("linux"):
         return Choice(Profiler, is_on=False)
@@ -150,7 +154,8 @@ def _builtin() -> Choice:
     from codspeed_walltime.builtin import Builtin  # noqa: PLC0415 - late: start-up stays quick
 
     try:
-        return Choice(functools.partial(Builtin, perf_event.choose()))
+        sampling = perf_event.choose()
+        return Choice(functools.partial(Builtin, sampling, with_side_band=with_side_band))
     except perf_event.SamplingRefusedError as refused:
         note = described(refused)
     is_known = platform.machine() in perf_event.ARCHITECTURES
@@ -158,5 +163,13 @@ def _builtin() -> Choice:
         from codspeed_native.perf_helper import open_with_sudo  # noqa: PLC0415 - late: start-up stays quick
 
         sampling = perf_event.Sampling(perf_event.CPU_CLOCK, has_kernel=False)
-        return Choice(functools.partial(Builtin, sampling, opener=open_with_sudo, advice=note))
+        return Choice(
+            functools.partial(
+                Builtin,
+                sampling,
+                opener=open_with_sudo,
+                advice=note,
+                with_side_band=with_side_band,
+            )
+        )
     return Choice(Profiler, note, is_on=False)

@@ -20,7 +20,7 @@ from codspeed_memory.ebpf.btf import KERNEL, Btf, BtfError
 from codspeed_memory.ebpf.handlers import SessionCalls
 from codspeed_memory.ebpf.syscalls import ProbesRefusedError
 from codspeed_memory.ebpf.tracing import Fields
-from codspeed_native.build import cache_folder
+from codspeed_native.cache import cache_folder
 
 _NOTES: Final = Path("/sys/kernel/notes")  # the build id is among them
 _FIELDS: Final = {

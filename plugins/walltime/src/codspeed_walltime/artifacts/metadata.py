@@ -20,51 +20,14 @@ if TYPE_CHECKING:
 FILE_NAME: Final = "walltime.metadata"
 VERSION: Final = 1
 
+_EMPTY: Final = b"{}"
+
 _MARKERS: Final = {
     MarkerKind.SAMPLE_START: "SampleStart",
     MarkerKind.SAMPLE_END: "SampleEnd",
     MarkerKind.ROUND_START: "RoundStart",
     MarkerKind.ROUND_END: "RoundEnd",
 }
-
-
-@attrs.frozen
-class DebugLine:
-    """Where one symbol begins; `address` as linked."""
-
-    address: int
-    size: int
-    name: str
-    file: str
-    line: int | None
-
-
-@attrs.frozen
-class ModuleDebug:
-    """Of one module: its symbols that have a file, by address; not empty."""
-
-    path: str
-    lines: tuple[DebugLine, ...]
-
-    def plain(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        first = min(line.address for line in self.lines)
-        last = max(line.address + line.size for line in self.lines)
-        return {
-            "object_path": self.path,
-            "addr_bounds": [first, last],
-            "load_bias": 0,
-            "debug_infos": [
-                {
-                    "addr": line.address,
-                    "size": line.size,
-                    "name": line.name,
-                    "file": line.file,
-                    "line": line.line,
-                }
-                for line in self.lines
-            ],
-        }
 
 
 @attrs.frozen
@@ -93,13 +56,14 @@ class Metadata:
 
     Attributes:
         ignored: (path, first address, end) of modules whose functions are not shown.
+        debug: What says where a module's symbols begin in their sources: JSON already.
         loaded: (key, load bias) of every module with symbols.
     """
 
     integration: Integration
     timestamps: Timestamps
     ignored: Mapping[int, list[tuple[str, int, int]]] = attrs.Factory(dict)
-    debug: Mapping[str, ModuleDebug] = attrs.Factory(dict)
+    debug: Mapping[str, bytes] = attrs.Factory(dict)
     loaded: Mapping[int, list[tuple[str, int]]] = attrs.Factory(dict)
     unwind: Mapping[int, list[MappedUnwind]] = attrs.Factory(dict)
     paths: Mapping[str, str] = attrs.Factory(dict)
@@ -110,23 +74,33 @@ def encode(metadata: Metadata) -> bytes:
     loaded = {pid: sorted(each) for pid, each in metadata.loaded.items()}
     unwind = {pid: sorted(each, key=_unwind_order) for pid, each in metadata.unwind.items()}
     optional = {
-        "ignored_modules_by_pid": _by_pid(metadata.ignored, list),
-        "debug_info": {key: module.plain() for key, module in metadata.debug.items()},
-        "mapped_process_debug_info_by_pid": _by_pid(loaded, _named("debug_info_key")),
-        "mapped_process_unwind_data_by_pid": _by_pid(unwind, MappedUnwind.plain),
-        "mapped_process_module_symbols": _by_pid(loaded, _named("perf_map_key")),
-        "path_key_to_path": dict(metadata.paths),
+        "ignored_modules_by_pid": _json(_by_pid(metadata.ignored, list)),
+        "debug_info": _object(metadata.debug),
+        "mapped_process_debug_info_by_pid": _json(_by_pid(loaded, _named("debug_info_key"))),
+        "mapped_process_unwind_data_by_pid": _json(_by_pid(unwind, MappedUnwind.plain)),
+        "mapped_process_module_symbols": _json(_by_pid(loaded, _named("perf_map_key"))),
+        "path_key_to_path": _json(dict(metadata.paths)),
     }
-    document = {
-        "version": VERSION,
-        "integration": [metadata.integration.name, metadata.integration.version],
-        **{key: value for key, value in optional.items() if value},
-        "uri_by_ts": [list(each) for each in metadata.timestamps.uri_by_ts],
-        "ignored_modules": [],
-        "markers": [{_MARKERS[kind]: time} for kind, time in metadata.timestamps.markers],
-    }
+    return _object(
+        {
+            "version": _json(VERSION),
+            "integration": _json([metadata.integration.name, metadata.integration.version]),
+            **{key: value for key, value in optional.items() if value != _EMPTY},
+            "uri_by_ts": _json([list(each) for each in metadata.timestamps.uri_by_ts]),
+            "ignored_modules": _json([]),
+            "markers": _json([{_MARKERS[kind]: at} for kind, at in metadata.timestamps.markers]),
+        }
+    )
+
+
+def _object(fields: Mapping[str, bytes]) -> bytes:
+    """Return an object whose values are JSON already: debug information is large."""
+    return b"{" + b",".join(_json(key) + b":" + value for key, value in fields.items()) + b"}"
+
+
+def _json(value: Any) -> bytes:
     # Paths may be no text; JSON has to be.
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "replace")
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from codspeed_native import debug_file, elf, symbol_rules
-from codspeed_native.elf import Elf, ElfError, Symbol
+from codspeed_native import debug_file, elf
+from codspeed_native.elf import Elf, ElfError
 from codspeed_native.load_bias import base_address, load_bias
 from codspeed_native.perf_records import Comm, Fork, Mmap
 from codspeed_walltime.artifacts.unwind_data import UnwindData
@@ -30,14 +30,13 @@ class Module:
     """One file.
 
     Attributes:
-        symbols: Empty if it has none.
+        debug: Its separate debug file.
         unwind: None if it has no `.eh_frame`.
     """
 
     path: str
     file: Elf
     debug: Elf | None
-    symbols: tuple[Symbol, ...]
     unwind: UnwindData | None
 
 
@@ -77,6 +76,11 @@ class Modules:
     def pids(self) -> list[int]:
         """Return the processes that were followed; of all processes those that have a module."""
         return sorted(self._placed if self._followed is None else self._followed)
+
+    def all(self) -> list[Module]:
+        """Return every module that some process has, each once."""
+        placed = [each for pid in self.pids() for each in self.of(pid)]
+        return list({each.module.path: each.module for each in placed}.values())
 
     def of(self, pid: int) -> list[Placed]:
         """Return what a process has loaded."""
@@ -122,10 +126,9 @@ def _load(path: str) -> Module:
     file = elf.read(Path(path))
     try:
         debug = debug_file.find(file)
-        symbols = symbol_rules.symbols(file, debug)
     except ElfError:
-        debug, symbols = None, ()
-    return Module(path, file, debug, symbols, _unwind(path, file))
+        debug = None
+    return Module(path, file, debug, _unwind(path, file))
 
 
 def _unwind(path: str, file: Elf) -> UnwindData | None:
@@ -149,19 +152,10 @@ def _range(section: elf.Section) -> tuple[int, int]:
     return section.address, section.address + section.size
 
 
-def ignored(placed: list[Placed], paths: Collection[str]) -> list[tuple[str, int, int]]:
-    """Return path, first address and end of modules whose functions are not shown (3.11).
+def is_ignored(path: str, interpreters: Collection[str]) -> bool:
+    """Return whether a module's functions are not shown (3.11).
 
     Args:
-        paths: Of interpreters' files; anything that is called `python...` is ignored as well.
+        interpreters: Their files; anything that is called `python...` is ignored as well.
     """
-    found = []
-    for each in placed:
-        module = each.module
-        name = PurePath(module.path).name
-        if module.symbols and (module.path in paths or name.startswith("python")):
-            first = min(symbol.address for symbol in module.symbols)
-            last = max(symbol.address + symbol.size for symbol in module.symbols)
-            bias = each.load_bias
-            found.append((module.path, (first + bias) & _MASK, (last + bias) & _MASK))
-    return found
+    return path in interpreters or PurePath(path).name.startswith("python")
