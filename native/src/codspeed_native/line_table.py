@@ -9,6 +9,7 @@ about. So the section is searched for the instruction that gives a sequence its 
 from __future__ import annotations
 
 import bisect
+import operator
 import re
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -241,6 +242,9 @@ def _run(data: bytes, unit: _Unit, place: int) -> list[_Row]:
         rows = _execute(data, unit, start)
     except IndexError:
         return []
+    addresses = [row[0] for row in rows]
+    if all(map(operator.lt, addresses, addresses[1:])):
+        return rows  # a sequence may not go back (6.2.5), and hardly any does
     # One row for each address: a beginning, if there is one, and of these the first.
     first: dict[int, _Row] = {}
     for row in rows:
@@ -252,19 +256,23 @@ def _run(data: bytes, unit: _Unit, place: int) -> list[_Row]:
 
 # One long function: an interpreter, as in cfi.
 def _execute(data: bytes, unit: _Unit, at: int) -> list[_Row]:  # noqa: C901, PLR0912 - one branch per DWARF instruction
-    """Run one sequence (DWARF 5, 6.2.5)."""
+    """Run one sequence (DWARF 5, 6.2.5); return its rows but those of the address of the last."""
     rows: list[_Row] = []
     first_special = len(unit.operands) + 1
+    special = _special(unit)
     address, file, line = 0, 1, 1
+    shown = -1  # the address of the last row
     end = unit.end
     while at < end:
         code = data[at]
         at += 1
         if code >= first_special:
-            advance, change = divmod(code - first_special, unit.line_range)
-            address += advance * unit.minimum_length
-            line += unit.line_base + change
-            rows.append((address, True, file, line))
+            advance, change = special[code]
+            address += advance
+            line += change
+            if address != shown:
+                shown = address
+                rows.append((address, True, file, line))
         elif code == 0:
             length, at = uleb(data, at)
             if length and data[at] == 1:  # end_sequence
@@ -274,7 +282,9 @@ def _execute(data: bytes, unit: _Unit, at: int) -> list[_Row]:  # noqa: C901, PL
                 address = int.from_bytes(data[at + 1 : at + length], "little")
             at += length
         elif code == 1:  # copy
-            rows.append((address, True, file, line))
+            if address != shown:
+                shown = address
+                rows.append((address, True, file, line))
         elif code == 2:  # advance_pc
             value, at = uleb(data, at)
             address += value * unit.minimum_length
@@ -292,3 +302,10 @@ def _execute(data: bytes, unit: _Unit, at: int) -> list[_Row]:  # noqa: C901, PL
             for _ in range(unit.operands[code - 1]):
                 _, at = uleb(data, at)
     return rows
+
+
+def _special(unit: _Unit) -> list[tuple[int, int]]:
+    """Return what each special instruction adds to address and line; they are most of a table."""
+    first = len(unit.operands) + 1
+    pairs = (divmod(max(0, code - first), unit.line_range) for code in range(256))
+    return [(by * unit.minimum_length, unit.line_base + change) for by, change in pairs]
