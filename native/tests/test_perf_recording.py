@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
 import shutil
 import struct
 import subprocess
@@ -18,7 +19,7 @@ from codspeed_native import perf_data, perf_event
 from codspeed_native.perf_event import SamplingRefusedError
 from codspeed_native.perf_helper import open_with_sudo
 from codspeed_native.perf_pipe import PipeWriter
-from codspeed_native.perf_records import Comm, Mmap, Sample
+from codspeed_native.perf_records import Comm, Lost, Mmap, Sample
 from codspeed_native.perf_sampler import Sampler
 
 if TYPE_CHECKING:
@@ -201,6 +202,32 @@ def test_a_kernel_that_refuses_is_answered_with_the_line_that_changes_it(
         perf_event.choose()
 
     assert refused.value.hint == "sudo sysctl -w kernel.perf_event_paranoid=2 (it is 4)"
+
+
+@pytest.mark.tool
+def test_what_is_lost_at_the_end_is_written_down(
+    tmp_path: Path, sampling: perf_event.Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of a loss with the next record that has room; here none comes any more."""
+    if int(platform.release().partition(".")[0]) < 6:
+        pytest.skip("kernels before 6.0 do not count what was lost")
+    monkeypatch.setattr("codspeed_native.perf_sampler.wanted_pages", lambda _rings: 32)
+    with (tmp_path / "data").open("wb") as file, held(BUSY) as (pid, run):
+        writer = PipeWriter(file, sampling.attribute())
+        with Sampler(sampling, writer.write) as sampler:
+            sampler.attach(pid)
+            sampler.enable()
+            run()
+            sampler.disable()
+            sampler.drain()
+            told = writer.lost
+            writer.add_lost(sampler.lost())
+            writer.add_lost(sampler.lost())
+    records = list(perf_data.read(tmp_path / "data"))
+
+    assert writer.lost > told
+    assert writer.lost > 10
+    assert sum(each.records for each in records if isinstance(each, Lost)) == writer.lost
 
 
 def test_lost_records_are_counted(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ _COMPRESSION: Final = 27  # HEADER_COMPRESSED: version, type (1 is zstd), level,
 # In samples of perf_event.SAMPLE_TYPE, behind header, ip, pid, tid and time: registers, then the
 # stack.
 _REGISTERS_AT: Final = 32
+_TRAILER_BYTES: Final = 16  # of other records: pid, tid and time
 _LEVEL: Final = 1
 # Each compressed record is a part of one stream. perf unpacks it into a buffer of a fixed size.
 _SLICE_BYTES: Final = 1 << 20
@@ -63,7 +64,7 @@ class PipeWriter:
         compression = struct.pack("<QIIIII4x", _COMPRESSION, 1, 1, _LEVEL, 1, _UNPACKED_BYTES)
         file.write(_record(_FEATURE, compression))
 
-    def write(self, records: bytes) -> None:
+    def write(self, records: bytes | memoryview) -> None:
         """Append whole records as they came out of a ring.
 
         Raises:
@@ -75,6 +76,16 @@ class PipeWriter:
             packed += self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
             for offset in range(0, len(packed), _PAYLOAD_BYTES):
                 self._file.write(_record(_COMPRESSED, packed[offset : offset + _PAYLOAD_BYTES]))
+
+    def add_lost(self, records: int) -> None:
+        """Write down how many records were lost in all, if no record of the ring told it yet.
+
+        Raises:
+            OSError: If the file can't be written.
+        """
+        missing = records - self.lost
+        if missing > 0:
+            self.write(_record(_LOST, struct.pack("<QQ", 0, missing) + bytes(_TRAILER_BYTES)))
 
     def finish_round(self) -> None:
         """Say that every ring was drained: what is older than the round before is in order."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from codspeed_native import perf_event
 from codspeed_native.perf_event import Pair
 from codspeed_native.perf_ring import map_rings, wanted_pages
+from codspeed_native.urgency import urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ class Sampler:
     def __init__(
         self,
         sampling: Sampling,
-        sink: Callable[[bytes], None],
+        sink: Callable[[memoryview], None],
         *,
         opener: Opener = perf_event.open_directly,
         cpus: Sequence[int] | None = None,
@@ -42,7 +43,8 @@ class Sampler:
 
         Args:
             sampling: How.
-            sink: Gets whole records of one ring; records of different rings are not in order.
+            sink: Gets whole records of one ring, in memory that holds until it returns; records of
+                different rings are not in order.
             opener: Opens the events.
             cpus: Where the process may run; all by default.
         """
@@ -52,6 +54,7 @@ class Sampler:
         self._cpus = perf_event.online_cpus() if cpus is None else cpus
         self._pairs: list[Pair] = []
         self._rings: list[Ring] = []
+        self._urgency = contextlib.ExitStack()
         self._poll = select.epoll()
         self.poll_fd = self._poll.fileno()
 
@@ -74,6 +77,7 @@ class Sampler:
         except OSError as failure:
             self._release()
             raise perf_event.refusal(failure) from failure
+        self._urgency.enter_context(urgent())
         for pair in self._pairs:
             self._poll.register(pair.side_band, select.EPOLLIN)
 
@@ -96,10 +100,17 @@ class Sampler:
     def drain(self) -> None:
         """Hand what is in the rings to the sink; raises what the sink raises."""
         for ring in self._rings:
-            data = ring.take()
-            if data:
-                self._sink(data)
+            for piece in ring.pieces():
+                self._sink(piece)
         self._forget_ended()
+
+    def lost(self) -> int:
+        """Return how many records found no room up to now, as far as the kernel tells.
+
+        Raises:
+            OSError: If an event can't be read.
+        """
+        return perf_event.lost(self._pairs)
 
     def _forget_ended(self) -> None:
         """Stop waiting for events whose process is gone: they are readable for ever."""
@@ -120,5 +131,6 @@ class Sampler:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._urgency.close()
         self._poll.close()
         self._release()
