@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 ROOT_FRAME: Final = "__codspeed_root_frame__"
 
@@ -158,7 +158,7 @@ class Program:
 
     name: str
     argv: tuple[str, ...]
-    env: Mapping[str, str] = attrs.Factory(dict)
+    env: dict[str, str] = attrs.Factory(dict)
     more: tuple[str, ...] = ()
     is_generated: bool = False
 

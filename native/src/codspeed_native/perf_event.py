@@ -143,8 +143,8 @@ def _attribute(
     registers = _REGISTERS.get(platform.machine(), 0)
     form = _FORMAT_LOST if _tells_lost() else 0
     return _ATTR.pack(
-        event.kind, _ATTR.size, event.config, frequency_hz, SAMPLE_TYPE, form, flags, wakeup, 0, 0, 0,
-        0, registers, stack_bytes, _CLOCK_MONOTONIC,
+        event.kind, _ATTR.size, event.config, frequency_hz, SAMPLE_TYPE, form, flags, wakeup,
+        0, 0, 0, 0, registers, stack_bytes, _CLOCK_MONOTONIC,
     )  # fmt: skip
 
 
