@@ -57,6 +57,8 @@ class PipeWriter:
         self.lost = 0
         self.pids: set[int] = set()
         self._file = file
+        # Kept: to get so much memory anew each time takes longer than to fill it.
+        self._room = bytearray()
         self._registers = struct.unpack_from("<Q", attribute, 80)[0].bit_count()
         self._stream: Any = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
         file.write(_MAGIC)
@@ -70,12 +72,22 @@ class PipeWriter:
         Raises:
             OSError: If the file can't be written.
         """
-        pieces = b"".join(self._trimmed(memoryview(records)))
-        for start in range(0, len(pieces), _SLICE_BYTES):
-            packed = self._stream.compress(pieces[start : start + _SLICE_BYTES])
-            packed += self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-            for offset in range(0, len(packed), _PAYLOAD_BYTES):
-                self._file.write(_record(_COMPRESSED, packed[offset : offset + _PAYLOAD_BYTES]))
+        room = self._room
+        if len(room) < len(records):
+            room = self._room = bytearray(len(records))
+        end = 0
+        for piece in self._trimmed(memoryview(records)):
+            start, end = end, end + len(piece)
+            room[start:end] = piece
+        with memoryview(room) as view:
+            for start in range(0, end, _SLICE_BYTES):
+                self._pack(view[start : min(start + _SLICE_BYTES, end)])
+
+    def _pack(self, part: memoryview) -> None:
+        packed = self._stream.compress(part)
+        packed += self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        for offset in range(0, len(packed), _PAYLOAD_BYTES):
+            self._file.write(_record(_COMPRESSED, packed[offset : offset + _PAYLOAD_BYTES]))
 
     def add_lost(self, records: int) -> None:
         """Write down how many records were lost in all, if no record of the ring told it yet.
