@@ -6,6 +6,7 @@ and every loss reported: what the kernel counts, not only what its records tell.
 sampler's process needed (CPU, memory, descriptors), and what the analysis needs.
 
     python benchmarks/sampler_soak.py [--seconds 600] [--threads 50] [--processes 500]
+        [--only root|unprivileged]
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--threads", type=int, default=50)
     parser.add_argument("--processes", type=int, default=500)
+    parser.add_argument("--only", choices=("root", "unprivileged"), help="one of the two parts")
     arguments = parser.parse_args()
     compiler = shutil.which("cc")
     if compiler is None:
@@ -119,7 +121,10 @@ def main() -> int:
         words = [str(program), *map(str, counts)]
         if os.geteuid() != 0:
             return _part("unprivileged", words)
-        return _part("root", words) or _in_child(lambda: _unprivileged(words))
+        failed = arguments.only != "unprivileged" and _part("root", words)
+        if not failed and arguments.only != "root":
+            failed = _in_child(lambda: _unprivileged(words))
+        return int(failed)
 
 
 def _in_child(work: Callable[[], Any]) -> Any:
@@ -188,6 +193,7 @@ def _record(writer: PipeWriter, sampling: Sampling, words: list[str]) -> None:
         sampler.enable()
         os.write(go, b"g")
         while exited not in {fd for fd, _events in poll.poll()}:
+            writer.is_hurried = sampler.is_late()
             sampler.drain()
             writer.finish_round()
             descriptors = max(descriptors, len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - names only
@@ -195,6 +201,7 @@ def _record(writer: PipeWriter, sampling: Sampling, words: list[str]) -> None:
         sampler.drain()
         told = writer.lost
         writer.add_lost(sampler.lost())
+        writer.flush()
         os.close(exited)
     os.close(go)
     _pid, status, usage = os.wait4(pid, 0)

@@ -233,6 +233,30 @@ def test_what_is_lost_at_the_end_is_written_down(
     assert sum(each.records for each in records if isinstance(each, Lost)) == writer.lost
 
 
+def test_what_is_written_in_a_hurry_is_compressed_later(tmp_path: Path) -> None:
+    sampling = perf_event.Sampling(perf_event.CPU_CLOCK, has_kernel=False)
+    comms = [
+        struct.pack("<IHHII8sIIQ", 3, 0, 40, pid, pid, b"name", pid, pid, 100 + pid)
+        for pid in range(1, 6)
+    ]
+    sizes = []
+    with (tmp_path / "data").open("wb", buffering=0) as file:
+        writer = PipeWriter(file, sampling.attribute())
+        for index, is_hurried in enumerate((False, True, True, False)):
+            writer.is_hurried = is_hurried
+            writer.write(comms[index])
+            writer.finish_round()
+            sizes.append(file.tell())
+        writer.is_hurried = True
+        writer.write(comms[4])
+        writer.flush()
+    records = list(perf_data.read(tmp_path / "data"))
+
+    assert sizes[0] == sizes[1] == sizes[2] < sizes[3]
+    assert [each.pid for each in records] == [1, 2, 3, 4, 5]
+    assert writer.pids == {1, 2, 3, 4, 5}
+
+
 def test_lost_records_are_counted(tmp_path: Path) -> None:
     sampling = perf_event.Sampling(perf_event.CPU_CLOCK, has_kernel=False)
     lost = struct.pack("<IHHQQIIQ", 2, 0, 40, 7, 12, 1, 1, 5)

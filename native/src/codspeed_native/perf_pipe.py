@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -28,6 +29,7 @@ _TRAILER_BYTES: Final = 16  # of other records: pid, tid and time
 _LEVEL: Final = 1
 # Each compressed record is a part of one stream. perf unpacks it into a buffer of a fixed size.
 _SLICE_BYTES: Final = 1 << 20
+_MOST_WAITING_BYTES: Final = 64 << 20
 _UNPACKED_BYTES: Final = 8 << 20
 _PAYLOAD_BYTES: Final = 65_520  # with its header it must fit a u16
 
@@ -39,6 +41,8 @@ class PipeWriter:
         samples: How many were written.
         stack_bytes: How much of stacks they have together.
         lost: How many records the kernel could not write, because the ring was full.
+        is_hurried: Keep what is written for later: `finish_round` compresses it when there is time
+            again, or too much of it waits; `flush` at the end. To be set by the caller.
         pids: Every process that was named by a record of what it mapped or who it is.
     """
 
@@ -55,7 +59,10 @@ class PipeWriter:
         self.samples = 0
         self.stack_bytes = 0
         self.lost = 0
+        self.is_hurried = False
         self.pids: set[int] = set()
+        self._waiting: collections.deque[bytes | None] = collections.deque()  # None ends a round
+        self._waiting_bytes = 0
         self._file = file
         # Kept: to get so much memory anew each time takes longer than to fill it.
         self._room = bytearray()
@@ -80,8 +87,29 @@ class PipeWriter:
             start, end = end, end + len(piece)
             room[start:end] = piece
         with memoryview(room) as view:
-            for start in range(0, end, _SLICE_BYTES):
-                self._pack(view[start : min(start + _SLICE_BYTES, end)])
+            if self.is_hurried or self._waiting:
+                self._waiting.append(bytes(view[:end]))
+                self._waiting_bytes += end
+            else:
+                self._pack_all(view[:end])
+
+    def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+            OSError: If the file can't be written.
+        """
+        while self._waiting:
+            part = self._waiting.popleft()
+            if part is None:
+                self._file.write(_ROUND)
+            else:
+                self._waiting_bytes -= len(part)
+                self._pack_all(memoryview(part))
+
+    def _pack_all(self, whole: memoryview) -> None:
+        for start in range(0, len(whole), _SLICE_BYTES):
+            self._pack(whole[start : start + _SLICE_BYTES])
 
     def _pack(self, part: memoryview) -> None:
         packed = self._stream.compress(part)
@@ -101,7 +129,12 @@ class PipeWriter:
 
     def finish_round(self) -> None:
         """Say that every ring was drained: what is older than the round before is in order."""
-        self._file.write(_record(_FINISHED_ROUND, b""))
+        if not self._waiting:
+            self._file.write(_ROUND)
+            return
+        self._waiting.append(None)
+        if not self.is_hurried or self._waiting_bytes > _MOST_WAITING_BYTES:
+            self.flush()
 
     def _trimmed(self, records: memoryview) -> Iterator[bytes | memoryview]:
         """Yield what is to be stored, and count.
@@ -151,3 +184,6 @@ class PipeWriter:
 
 def _record(kind: int, payload: bytes) -> bytes:
     return _HEADER.pack(kind, 0, _HEADER.size + len(payload)) + payload
+
+
+_ROUND: Final = _record(_FINISHED_ROUND, b"")

@@ -54,6 +54,10 @@ class Ring:
         self._head = ctypes.c_uint64.from_buffer(self._map, _HEAD)
         self._tail = ctypes.c_uint64.from_buffer(self._map, _TAIL)
 
+    def fill(self) -> float:
+        """Return which part of the ring is full, 0 to 1."""
+        return (self._head.value - self._tail.value) / self._size
+
     def pieces(self) -> Iterator[memoryview]:
         """Yield the records that are there, whole ones, and make room for new ones piece by piece.
 

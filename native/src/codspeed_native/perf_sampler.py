@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from codspeed_native import perf_event
 from codspeed_native.perf_event import Pair
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from codspeed_native.perf_event import Opener, Sampling
     from codspeed_native.perf_ring import Ring
 
+_LATE: Final = 0.4
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -96,6 +97,10 @@ class Sampler:
                 self._poll.unregister(pair.side_band)
         with contextlib.suppress(OSError):
             self.disable()
+
+    def is_late(self) -> bool:
+        """Return whether rings are much fuller than when they call: others had the CPU."""
+        return any(ring.fill() > _LATE for ring in self._rings)
 
     def drain(self) -> None:
         """Hand what is in the rings to the sink; raises what the sink raises."""

@@ -80,7 +80,7 @@ class Builtin(Profiler):
     def stop(self) -> None:
         """Take what is in the rings, and close them."""
         self._drain()
-        self._count_lost()
+        self._finish()
         if self._writer is not None:
             self.samples = self._writer.samples
             self.stack_bytes = self._writer.stack_bytes
@@ -93,16 +93,22 @@ class Builtin(Profiler):
         if self._sampler is None or self._writer is None:
             return
         try:
+            # Served too seldom: empty the rings first, compress when there is time.
+            self._writer.is_hurried = self._sampler.is_late()
             self._sampler.drain()
             self._writer.finish_round()
         except OSError as failure:
             self._give_up(f"no profile: {PIPEDATA} can't be written: {failure.strerror}")
 
-    def _count_lost(self) -> None:
-        """Add what was lost at the end: no record tells it if none came behind."""
-        if self._sampler is not None and self._writer is not None:
-            with contextlib.suppress(OSError):  # the drive is full: no profile anyway
-                self._writer.add_lost(self._sampler.lost())
+    def _finish(self) -> None:
+        """Write what waits, and what was lost at the end: no record behind it tells."""
+        if self._sampler is None or self._writer is None:
+            return
+        try:
+            self._writer.add_lost(self._sampler.lost())
+            self._writer.flush()
+        except OSError as failure:
+            self._give_up(f"no profile: {PIPEDATA} can't be written: {failure.strerror}")
 
     def _give_up(self, why: str) -> None:
         """Go on without sampling. The descriptors stay open: the session waits for one of them."""
