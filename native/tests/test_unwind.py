@@ -87,7 +87,10 @@ while time.process_time() < 0.45:
 """
 NODE_PROGRAM = """
 function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
-while (process.cpuUsage().user < 5e5) { fib(15); [...Array(300).keys()].map(x => x * 2).sort((a, b) => b - a); }
+while (process.cpuUsage().user < 5e5) {
+    fib(15);
+    [...Array(300).keys()].map(x => x * 2).sort((a, b) => b - a);
+}
 """
 SIGNAL_PROGRAM = """
 #include <signal.h>
