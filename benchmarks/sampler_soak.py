@@ -180,11 +180,13 @@ def _record(writer: PipeWriter, sampling: Sampling, words: list[str]) -> None:
     reader, go = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.read(reader, 1)
+        os.close(go)
+        if not os.read(reader, 1):
+            os._exit(1)  # it can't be sampled
         os.execv(words[0], words)  # noqa: S606 - the measured program takes our place
     os.close(reader)
     used, began = time.process_time(), time.monotonic()
-    descriptors = 0
+    descriptors = drains = late = 0
     with Sampler(sampling, writer.write) as sampler, select.epoll() as poll:
         exited = os.pidfd_open(pid)
         poll.register(sampler.poll_fd, select.EPOLLIN)
@@ -194,6 +196,7 @@ def _record(writer: PipeWriter, sampling: Sampling, words: list[str]) -> None:
         os.write(go, b"g")
         while exited not in {fd for fd, _events in poll.poll()}:
             writer.is_hurried = sampler.is_late()
+            drains, late = drains + 1, late + writer.is_hurried
             sampler.drain()
             writer.finish_round()
             descriptors = max(descriptors, len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - names only
@@ -211,7 +214,8 @@ def _record(writer: PipeWriter, sampling: Sampling, words: list[str]) -> None:
     share = 100 * writer.lost / max(1, total)
     print(f"  {writer.samples} samples of {program:.0f} s CPU in {time.monotonic() - began:.0f} s,"
           f" {len(writer.pids)} processes")  # fmt: skip
-    print(f"  lost: {writer.lost}, {share:.3f} % (root 0, else <= 0.1 %); records told of {told}")
+    print(f"  lost: {writer.lost}, {share:.3f} % (root 0, else <= 0.1 %); records told of {told};"
+          f" {late} of {drains} times late")  # fmt: skip
     print(f"  sampler: {own:.1f} s CPU, {100 * own / program:.1f} % of the program's;"
           f" {_memory_mb():.0f} MB at most, {descriptors} descriptors")  # fmt: skip
 
