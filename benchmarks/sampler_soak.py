@@ -28,6 +28,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from codspeed.launch.child import spawn
+from codspeed.model import Launch
 from codspeed_native import fold, perf_data, perf_event
 from codspeed_native.address_space import AddressSpaces
 from codspeed_native.perf_pipe import PipeWriter
@@ -177,23 +179,19 @@ def _part(name: str, words: list[str]) -> int:
 
 def _record(writer: PipeWriter, sampling: Sampling, words: list[str]) -> None:
     """Sample the program as a run does: whenever a ring wants to be drained, and nothing else."""
-    reader, go = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(go)
-        if not os.read(reader, 1):
-            os._exit(1)  # it can't be sampled
-        os.execv(words[0], words)  # noqa: S606 - the measured program takes our place
-    os.close(reader)
     used, began = time.process_time(), time.monotonic()
     descriptors = drains = late = 0
-    with Sampler(sampling, writer.write) as sampler, select.epoll() as poll:
-        exited = os.pidfd_open(pid)
+    with (
+        spawn(Launch(tuple(words)), dict(os.environ)) as child,
+        Sampler(sampling, writer.write) as sampler,
+        select.epoll() as poll,
+    ):
+        exited = os.pidfd_open(child.pid)
         poll.register(sampler.poll_fd, select.EPOLLIN)
         poll.register(exited, select.EPOLLIN)
-        sampler.attach(pid)
+        sampler.attach(child.pid)
         sampler.enable()
-        os.write(go, b"g")
+        child.release(words[0])
         while exited not in {fd for fd, _events in poll.poll()}:
             writer.is_hurried = sampler.is_late()
             drains, late = drains + 1, late + writer.is_hurried
@@ -206,10 +204,9 @@ def _record(writer: PipeWriter, sampling: Sampling, words: list[str]) -> None:
         writer.add_lost(sampler.lost())
         writer.flush()
         os.close(exited)
-    os.close(go)
-    _pid, status, usage = os.wait4(pid, 0)
+        status, usage = child.reap()
     assert status == 0
-    own, program = time.process_time() - used, usage.ru_utime + usage.ru_stime
+    own, program = time.process_time() - used, (usage.user_ns + usage.system_ns) / 1e9
     total = writer.samples + writer.lost
     share = 100 * writer.lost / max(1, total)
     print(f"  {writer.samples} samples of {program:.0f} s CPU in {time.monotonic() - began:.0f} s,"
