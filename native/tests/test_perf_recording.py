@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
 import shutil
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from codspeed_native import perf_data, perf_event
 from codspeed_native.perf_event import SamplingRefusedError
 from codspeed_native.perf_helper import open_with_sudo
 from codspeed_native.perf_pipe import PipeWriter
-from codspeed_native.perf_records import Comm, Mmap, Sample
+from codspeed_native.perf_records import Comm, Lost, Mmap, Sample
 from codspeed_native.perf_sampler import Sampler
 
 if TYPE_CHECKING:
@@ -233,6 +235,58 @@ def test_too_much_of_it_is_left_to_the_recording(
         writer.write(_mapping(5) + _mapping(5) + _mapping(5))
 
     assert writer.side_band is None
+
+
+@pytest.mark.tool
+def test_what_is_lost_at_the_end_is_written_down(
+    tmp_path: Path, sampling: perf_event.Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of a loss with the next record that has room; here none comes any more."""
+    if int(platform.release().partition(".")[0]) < 6:
+        pytest.skip("kernels before 6.0 do not count what was lost")
+    monkeypatch.setattr("codspeed_native.perf_sampler.wanted_pages", lambda _rings: 32)
+    with (tmp_path / "data").open("wb") as file:
+        writer = PipeWriter(file, sampling.attribute())
+        with Sampler(sampling, writer.write) as sampler:
+            sampler.attach(os.getpid())
+            sampler.enable()
+            end = time.process_time() + 0.1
+            while time.process_time() < end:
+                pass
+            sampler.disable()
+            sampler.drain()
+            told = writer.lost
+            writer.add_lost(sampler.lost())
+            writer.add_lost(sampler.lost())
+    records = list(perf_data.read(tmp_path / "data"))
+
+    assert told == 0
+    assert writer.lost > 10
+    assert sum(each.records for each in records if isinstance(each, Lost)) == writer.lost
+
+
+def test_what_is_written_in_a_hurry_is_compressed_later(tmp_path: Path) -> None:
+    sampling = perf_event.Sampling(perf_event.CPU_CLOCK, has_kernel=False)
+    comms = [
+        struct.pack("<IHHII8sIIQ", 3, 0, 40, pid, pid, b"name", pid, pid, 100 + pid)
+        for pid in range(1, 6)
+    ]
+    sizes = []
+    with (tmp_path / "data").open("wb", buffering=0) as file:
+        writer = PipeWriter(file, sampling.attribute())
+        for index, is_hurried in enumerate((False, True, True, False)):
+            writer.is_hurried = is_hurried
+            writer.write(comms[index])
+            writer.finish_round()
+            sizes.append(file.tell())
+        writer.is_hurried = True
+        writer.write(comms[4])
+        writer.flush()
+    records = list(perf_data.read(tmp_path / "data"))
+
+    assert sizes[0] == sizes[1] == sizes[2] < sizes[3]
+    assert [each.pid for each in records] == [1, 2, 3, 4, 5]
+    assert writer.pids == {1, 2, 3, 4, 5}
 
 
 def test_lost_records_are_counted(tmp_path: Path) -> None:

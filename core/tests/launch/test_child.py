@@ -376,3 +376,16 @@ def test_the_type_says_what_a_child_is() -> None:
     with spawn(Launch(("true",)), {}) as child:
         assert isinstance(child, Child)
         assert not child.holds_terminal
+
+
+@pytest.mark.parametrize("has_terminal", [False, True])
+def test_only_without_a_terminal_a_child_has_a_session_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+    has_terminal: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    monkeypatch.setattr("codspeed.launch.child._has_terminal", lambda: has_terminal)
+    with spawn(Launch(("true",)), dict(os.environ)) as child:
+        group, session = os.getpgid(child.pid), os.getsid(child.pid)
+
+    assert group == child.pid
+    assert session == (os.getsid(0) if has_terminal else child.pid)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codspeed_native.image import Images
+from codspeed_native.known_path import Paths
 from codspeed_native.perf_records import Comm, Fork, Mmap
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Space:
         images: The files, shared by all spaces of a recording.
         is_python: Whether CPython runs in it.
         rules: For the unwinder: what it found out, by address.
+        paths: Likewise: where it came from which state.
         frames: For the symbolizer, likewise.
     """
 
@@ -61,6 +63,7 @@ class Space:
         self.images = images
         self.is_python = False
         self.rules: dict[int, Any] = {}
+        self.paths = Paths()
         self.frames: dict[int, Any] = {}
         self._starts: list[int] = []
         self._mappings: list[Mapping] = []
@@ -129,6 +132,7 @@ class Space:
         """Add a mapping; of what it covers only the ends remain."""
         first, last = self._overlapping(new)
         self._places.clear()
+        self.paths.forget()
         pieces = [new]
         for old in self._mappings[first:last]:
             if old.start < new.start:

@@ -13,7 +13,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
-from codspeed_native.perf_decoder import HEADER, Attribute, Decoder, Event
+from codspeed_native.perf_decoder import HEADER, SAMPLE, Attribute, Decoder, Event
 from codspeed_native.perf_records import PerfDataError, Rounds
 
 if TYPE_CHECKING:
@@ -215,7 +215,10 @@ class _Reader:
                     _damaged(at, f"a record of {size} bytes")
                 if following > end:
                     break
-                if kind < _FIRST_OF_PERF:
+                if kind == SAMPLE and self._decoder is not None:
+                    self._count += 1
+                    found.append(self._decoder.sample(view, at, following))
+                elif kind < _FIRST_OF_PERF:
                     self._take(found, view, at, (kind, misc, following))
                 elif kind == _FINISHED_ROUND:
                     self._rounds.add(found)

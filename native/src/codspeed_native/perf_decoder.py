@@ -80,6 +80,8 @@ _U64: Final = struct.Struct("<Q")
 _TASK: Final = struct.Struct("<IIII")
 _MMAP_HEAD: Final = struct.Struct("<IIQQQ")
 _MMAP2_TAIL: Final = struct.Struct("<24sII")
+_NOTHING: Final = (0,)  # a field that samples do not have
+_new_sample: Final = tuple.__new__
 
 # Part of a sample up to its period: bit, format, what is kept of it, in the kernel's order.
 _PREFIX: Final = (
@@ -190,6 +192,11 @@ class Decoder:
             at += size
         return found
 
+    def sample(self, view: memoryview, at: int, end: int) -> Sample:
+        """Decode the sample from byte `at` up to `end`. Raises as `record` does."""
+        layout = self._layout(view, at + 8) if self._by_id else self._first
+        return layout.sample(view, at, end)
+
     def record(self, view: memoryview, at: int, kind: int, misc: int, end: int) -> Record | None:
         """Decode the record from byte `at` up to `end`; None if it is of no interest.
 
@@ -197,8 +204,7 @@ class Decoder:
             PerfDataError: If it is damaged.
         """
         if kind == SAMPLE:
-            layout = self._layout(view, at + 8) if self._by_id else self._first
-            return layout.sample(view, at, end)
+            return self.sample(view, at, end)
         read = _READERS.get(kind)
         if read is None:
             return None
@@ -282,10 +288,48 @@ class _Layout:
         self._has_stack = bool(selected & STACK_USER)
         self._registers = struct.Struct(f"<{attribute.registers_mask.bit_count()}Q")
         self._chains: dict[int, struct.Struct] = {}
+        # What profilers record: then all up to the stack is read at once.
+        self._is_usual = self._has_registers and self._has_stack and not self._read_branches
+        self._fields = len(self._prefix.struct.unpack(bytes(self._prefix.struct.size)))
+        self._usual: dict[int, struct.Struct] = {}
 
-    # One long function: calls would be half of its time.
-    def sample(self, view: memoryview, at: int, end: int) -> Sample:  # noqa: C901 - the hot loop: one branch per field
+    def sample(self, view: memoryview, at: int, end: int) -> Sample:
         """Decode a sample."""
+        if not self._is_usual:
+            return self._any_sample(view, at, end)
+        fields = self._fields
+        count = 0
+        try:
+            if self._has_chain:
+                (count,) = _U64.unpack_from(view, at + 8 + self._prefix.struct.size)
+                fields += 1
+            reader = self._usual.get(count) or self._usual_reader(count, end - at)
+            values = reader.unpack_from(view, at + 8)
+            size = values[-1]
+            here = at + 8 + reader.size
+            (used,) = _U64.unpack_from(view, here + size)
+        except (struct.error, OverflowError):
+            return self._any_sample(view, at, end)
+        abi = values[fields + count]
+        if not abi or not size or here + size + 8 > end:
+            return self._any_sample(view, at, end)
+        head = self._prefix.pick(values[: self._fields] + _NOTHING)
+        chain, registers = values[fields : fields + count], values[fields + count + 1 : -1]
+        stack = view[here : here + (min(size, used))]
+        # What Sample() does, without a call in Python.
+        return _new_sample(Sample, (*head, chain, abi, registers, stack))
+
+    def _usual_reader(self, count: int, room: int) -> struct.Struct:
+        if 8 * count > room:
+            raise struct.error  # _any_sample says what is wrong
+        chain = f"Q{count}Q" if self._has_chain else ""
+        registers = self._attribute.registers_mask.bit_count()
+        form = f"{self._prefix.struct.format}{chain}Q{registers}QQ"
+        reader = self._usual[count] = struct.Struct(form)
+        return reader
+
+    def _any_sample(self, view: memoryview, at: int, end: int) -> Sample:  # noqa: C901 - one branch per field
+        """Decode a sample that may have or lack anything, or be damaged."""
         prefix = self._prefix
         here = at + 8
         chain: tuple[int, ...] = ()

@@ -63,6 +63,10 @@ _USE_CLOCKID: Final = 1 << 25
 # branch_type, regs_user, stack_user, clockid, then regs_intr to sig_data.
 _ATTR: Final = struct.Struct("=IIQQQQQIIQQQQIi32x")
 _PROBE_ROUNDS: Final = 20_000
+# Reading an event tells how many of its records found no room, after its count. Linux 6.0.
+_FORMAT_LOST: Final = 1 << 4
+_COUNT_AND_LOST: Final = struct.Struct("=QQ")
+_FIRST_WITH_LOST: Final = 6
 
 _SETTINGS: Final = Path("/proc/sys/kernel")
 _ONLINE: Final = Path("/sys/devices/system/cpu/online")
@@ -141,9 +145,10 @@ def _attribute(
     # Both events have one sample type, so that all records of the ring end in the same fields.
     flags |= _INHERIT | _SAMPLE_ID_ALL | _USE_CLOCKID | _EXCLUDE_CHAIN_KERNEL | _EXCLUDE_CHAIN_USER
     registers = _REGISTERS.get(platform.machine(), 0)
+    form = _FORMAT_LOST if _tells_lost() else 0
     return _ATTR.pack(
-        event.kind, _ATTR.size, event.config, frequency_hz, SAMPLE_TYPE, 0, flags, wakeup, 0, 0, 0,
-        0, registers, stack_bytes, _CLOCK_MONOTONIC,
+        event.kind, _ATTR.size, event.config, frequency_hz, SAMPLE_TYPE, form, flags, wakeup,
+        0, 0, 0, 0, registers, stack_bytes, _CLOCK_MONOTONIC,
     )  # fmt: skip
 
 
@@ -178,6 +183,24 @@ def switch(pairs: Sequence[Pair], *, is_on: bool) -> None:
     request = _ENABLE if is_on else _DISABLE
     for pair in pairs:
         fcntl.ioctl(pair.sampling, request, 0)
+
+
+def lost(pairs: Sequence[Pair]) -> int:
+    """Return how many records found no room; 0 if the kernel does not tell (before Linux 6.0).
+
+    The ring itself tells it with the next record that has room, if there is one.
+    """
+    if not _tells_lost():
+        return 0
+    count = 0
+    for fd in (fd for pair in pairs for fd in pair):
+        count += _COUNT_AND_LOST.unpack(os.read(fd, _COUNT_AND_LOST.size))[1]
+    return count
+
+
+def _tells_lost() -> bool:
+    major = platform.release().partition(".")[0]
+    return major.isdigit() and int(major) >= _FIRST_WITH_LOST
 
 
 def choose(*, settings: Path = _SETTINGS) -> Sampling:
@@ -224,7 +247,7 @@ def _counts(sampling: Sampling) -> bool:
         for _ in range(_PROBE_ROUNDS):
             pass
         fcntl.ioctl(fd, _DISABLE, 0)
-        return any(os.read(fd, 8))
+        return any(os.read(fd, _COUNT_AND_LOST.size)[:8])
     finally:
         os.close(fd)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -27,9 +28,11 @@ _CHAIN_AT: Final = 32
 _PROTECTION_AT: Final = 64  # of MMAP2: header, pid, tid, address, length, offset, 24 bytes of file
 _EXECUTABLE: Final = 4
 _SIDE_BAND_BYTES: Final = 32 << 20
+_TRAILER_BYTES: Final = 16  # of other records: pid, tid and time
 _LEVEL: Final = 1
 # Each compressed record is a part of one stream. perf unpacks it into a buffer of a fixed size.
 _SLICE_BYTES: Final = 1 << 20
+_MOST_WAITING_BYTES: Final = 64 << 20
 _UNPACKED_BYTES: Final = 8 << 20
 _PAYLOAD_BYTES: Final = 65_520  # with its header it must fit a u16
 
@@ -41,6 +44,8 @@ class PipeWriter:
         samples: How many were written.
         stack_bytes: How much of stacks they have together.
         lost: How many records the kernel could not write, because the ring was full.
+        is_hurried: Keep what is written for later: `finish_round` compresses it when there is time
+            again, or too much of it waits; `flush` at the end. To be set by the caller.
         pids: Every process that was named by a record of what it mapped or who it is.
         side_band: Copies of the records of who mapped code, began, or is called how, whole and as
             they came, so not in order of time; None if they were not asked for, or grew too many.
@@ -60,9 +65,14 @@ class PipeWriter:
         self.samples = 0
         self.stack_bytes = 0
         self.lost = 0
+        self.is_hurried = False
         self.pids: set[int] = set()
         self.side_band: bytearray | None = bytearray() if with_side_band else None
+        self._waiting: collections.deque[bytes | None] = collections.deque()  # None ends a round
+        self._waiting_bytes = 0
         self._file = file
+        # Kept: to get so much memory anew each time takes longer than to fill it.
+        self._room = bytearray()
         self._registers = struct.unpack_from("<Q", attribute, 80)[0].bit_count()
         self._stream: Any = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
         file.write(_MAGIC)
@@ -70,22 +80,68 @@ class PipeWriter:
         compression = struct.pack("<QIIIII4x", _COMPRESSION, 1, 1, _LEVEL, 1, _UNPACKED_BYTES)
         file.write(_record(_FEATURE, compression))
 
-    def write(self, records: bytes) -> None:
+    def write(self, records: bytes | memoryview) -> None:
         """Append whole records as they came out of a ring.
 
         Raises:
             OSError: If the file can't be written.
         """
-        pieces = b"".join(self._trimmed(memoryview(records)))
-        for start in range(0, len(pieces), _SLICE_BYTES):
-            packed = self._stream.compress(pieces[start : start + _SLICE_BYTES])
-            packed += self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-            for offset in range(0, len(packed), _PAYLOAD_BYTES):
-                self._file.write(_record(_COMPRESSED, packed[offset : offset + _PAYLOAD_BYTES]))
+        room = self._room
+        if len(room) < len(records):
+            room = self._room = bytearray(len(records))
+        end = 0
+        for piece in self._trimmed(memoryview(records)):
+            start, end = end, end + len(piece)
+            room[start:end] = piece
+        with memoryview(room) as view:
+            if self.is_hurried or self._waiting:
+                self._waiting.append(bytes(view[:end]))
+                self._waiting_bytes += end
+            else:
+                self._pack_all(view[:end])
+
+    def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+            OSError: If the file can't be written.
+        """
+        while self._waiting:
+            part = self._waiting.popleft()
+            if part is None:
+                self._file.write(_ROUND)
+            else:
+                self._waiting_bytes -= len(part)
+                self._pack_all(memoryview(part))
+
+    def _pack_all(self, whole: memoryview) -> None:
+        for start in range(0, len(whole), _SLICE_BYTES):
+            self._pack(whole[start : start + _SLICE_BYTES])
+
+    def _pack(self, part: memoryview) -> None:
+        packed = self._stream.compress(part)
+        packed += self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        for offset in range(0, len(packed), _PAYLOAD_BYTES):
+            self._file.write(_record(_COMPRESSED, packed[offset : offset + _PAYLOAD_BYTES]))
+
+    def add_lost(self, records: int) -> None:
+        """Write down how many records were lost in all, if no record of the ring told it yet.
+
+        Raises:
+            OSError: If the file can't be written.
+        """
+        missing = records - self.lost
+        if missing > 0:
+            self.write(_record(_LOST, struct.pack("<QQ", 0, missing) + bytes(_TRAILER_BYTES)))
 
     def finish_round(self) -> None:
         """Say that every ring was drained: what is older than the round before is in order."""
-        self._file.write(_record(_FINISHED_ROUND, b""))
+        if not self._waiting:
+            self._file.write(_ROUND)
+            return
+        self._waiting.append(None)
+        if not self.is_hurried or self._waiting_bytes > _MOST_WAITING_BYTES:
+            self.flush()
 
     def _trimmed(self, records: memoryview) -> Iterator[bytes | memoryview]:
         """Yield what is to be stored, and count.
@@ -145,3 +201,6 @@ class PipeWriter:
 
 def _record(kind: int, payload: bytes) -> bytes:
     return _HEADER.pack(kind, 0, _HEADER.size + len(payload)) + payload
+
+
+_ROUND: Final = _record(_FINISHED_ROUND, b"")

@@ -147,4 +147,5 @@ class Rounds:
         return done
 
 
-_time: Final[Callable[[Record], int]] = operator.attrgetter("time")
+# Every record begins with its time: an index is quicker than a name.
+_time: Final[Callable[[Record], int]] = operator.itemgetter(0)

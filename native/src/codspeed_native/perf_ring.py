@@ -6,18 +6,24 @@ import ctypes
 import mmap
 import os
 import resource
+import struct
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _HEAD: Final = 1024  # offsets in the first page, struct perf_event_mmap_page
 _TAIL: Final = 1032
-_LARGEST_PAGES: Final = 2048
+_LARGEST_PAGES: Final = 4096
 _ALL_RINGS_PAGES: Final = 1 << 16
+_PIECE_BYTES: Final = 1 << 20
+# Of struct perf_event_header: u32 type, u16 misc, u16 size.
+_RECORD_SIZE: Final = struct.Struct("<H")
+_RECORD_SIZE_AT: Final = 6
+_SMALLEST_RECORD: Final = 8
 # Two samples with the largest stack must fit.
 _SMALLEST_PAGES: Final = 32
 _USUAL_KB: Final = 516  # of kernel.perf_event_mlock_kb
@@ -44,28 +50,51 @@ class Ring:
             fd, self._size + mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
         )
         # Loads and stores of eight bytes at once, which slices of the map do not promise.
+        self._data = memoryview(self._map)[mmap.PAGESIZE :]
         self._head = ctypes.c_uint64.from_buffer(self._map, _HEAD)
         self._tail = ctypes.c_uint64.from_buffer(self._map, _TAIL)
 
-    def take(self) -> bytes:
-        """Return the records since the last call, whole ones, and make room for new ones."""
-        head, tail = self._head.value, self._tail.value
-        if head == tail:
-            return b""
+    def fill(self) -> float:
+        """Return which part of the ring is full, 0 to 1."""
+        return (self._head.value - self._tail.value) / self._size
+
+    def pieces(self) -> Iterator[memoryview]:
+        """Yield the records that are there, whole ones, and make room for new ones piece by piece.
+
+        A piece is memory of the ring: it holds until the next one is asked for. Most of a sample is
+        room for stack that was not used; so nothing is copied before somebody looks what is.
+        """
+        head = self._head.value
         _barrier()
-        start, end = tail % self._size, head % self._size
-        base = mmap.PAGESIZE
-        if start < end:
-            data = self._map[base + start : base + end]
-        else:
-            data = self._map[base + start :] + self._map[base : base + end]
-        _barrier()
-        self._tail.value = head
-        return data
+        tail = self._tail.value
+        while tail != head:
+            piece = self._piece(tail % self._size, head - tail)
+            yield piece
+            tail += len(piece)
+            piece.release()
+            _barrier()
+            self._tail.value = tail
+
+    def _piece(self, start: int, there: int) -> memoryview:
+        """Return whole records from byte `start` of the ring on, at least one."""
+        data = self._data
+        end = at = start
+        stop = min(start + there, self._size)
+        while at < stop and at - start < _PIECE_BYTES:
+            (size,) = _RECORD_SIZE.unpack_from(data, at + _RECORD_SIZE_AT)
+            at += max(size, _SMALLEST_RECORD)  # never less from a kernel; a loop would not end
+            if at > stop:
+                break
+            end = at
+        if end > start:
+            return data[start:end]
+        # It goes on at the beginning of the ring; its header does not, records are aligned.
+        return memoryview(bytes(data[start:]) + bytes(data[: at - self._size]))
 
     def close(self) -> None:
         """Unmap it."""
         del self._head, self._tail
+        self._data.release()
         self._map.close()
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from codspeed_native import perf_event
 from codspeed_native.perf_event import Pair
 from codspeed_native.perf_ring import map_rings, wanted_pages
+from codspeed_native.urgency import urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from codspeed_native.perf_event import Opener, Sampling
     from codspeed_native.perf_ring import Ring
 
+_LATE: Final = 0.4
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -33,7 +35,7 @@ class Sampler:
     def __init__(
         self,
         sampling: Sampling,
-        sink: Callable[[bytes], None],
+        sink: Callable[[memoryview], None],
         *,
         opener: Opener = perf_event.open_directly,
         cpus: Sequence[int] | None = None,
@@ -42,7 +44,8 @@ class Sampler:
 
         Args:
             sampling: How.
-            sink: Gets whole records of one ring; records of different rings are not in order.
+            sink: Gets whole records of one ring, in memory that holds until it returns; records of
+                different rings are not in order.
             opener: Opens the events.
             cpus: Where the process may run; all by default.
         """
@@ -52,6 +55,7 @@ class Sampler:
         self._cpus = perf_event.online_cpus() if cpus is None else cpus
         self._pairs: list[Pair] = []
         self._rings: list[Ring] = []
+        self._urgency = contextlib.ExitStack()
         self._poll = select.epoll()
         self.poll_fd = self._poll.fileno()
 
@@ -74,6 +78,7 @@ class Sampler:
         except OSError as failure:
             self._release()
             raise perf_event.refusal(failure) from failure
+        self._urgency.enter_context(urgent())
         for pair in self._pairs:
             self._poll.register(pair.side_band, select.EPOLLIN)
 
@@ -93,13 +98,24 @@ class Sampler:
         with contextlib.suppress(OSError):
             self.disable()
 
+    def is_late(self) -> bool:
+        """Return whether rings are much fuller than when they call: others had the CPU."""
+        return any(ring.fill() > _LATE for ring in self._rings)
+
     def drain(self) -> None:
         """Hand what is in the rings to the sink; raises what the sink raises."""
         for ring in self._rings:
-            data = ring.take()
-            if data:
-                self._sink(data)
+            for piece in ring.pieces():
+                self._sink(piece)
         self._forget_ended()
+
+    def lost(self) -> int:
+        """Return how many records found no room up to now, as far as the kernel tells.
+
+        Raises:
+            OSError: If an event can't be read.
+        """
+        return perf_event.lost(self._pairs)
 
     def _forget_ended(self) -> None:
         """Stop waiting for events whose process is gone: they are readable for ever."""
@@ -120,5 +136,6 @@ class Sampler:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._urgency.close()
         self._poll.close()
         self._release()

@@ -1,7 +1,8 @@
 """The function at an address, in files of any size.
 
 Only addresses are read at first, and with the speed of C: an entry of a symbol table is three
-64-bit words, so slices of one array pick the columns. Names are decoded when they are asked for.
+64-bit words, so slices of one array pick the columns. What else an entry says is read when somebody
+asks for it: of a hundred thousand functions a profile shows a few hundred.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import bisect
 import itertools
 import operator
 import sys
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
     from codspeed_native.elf import Elf, Section
@@ -26,19 +27,25 @@ _IS_FUNCTION: Final = bytes(info & 0xF in {2, 10} for info in range(256))
 # The first word of an entry: st_name in its lower half, st_shndx in its upper quarter.
 _NAME: Final = 0xFFFFFFFF
 _SECTION_SHIFT: Final = 48
+# Where an entry stands, below its address in one number: such numbers are sorted without a call.
+_PLACE_BITS: Final = 32
+_PLACE: Final = (1 << _PLACE_BITS) - 1
+
+
+class _Table(NamedTuple):
+    first: int  # place of its first entry among those of all tables
+    words: array.array[int]
+    strings: bytes
+    section_ends: list[int]
 
 
 class SymbolTable:
     """Functions of one file, by address as linked."""
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._indexes: list[int] = []  # into the next two, which hold all tables in a row
-        self._sizes: list[int] = []
-        self._heads: list[int] = []
-        self._strings: list[bytes] = []
-        self._section_ends: list[list[int]] = []
-        self._table_ends: list[int] = []
+        self._keys: list[int] = []  # address << _PLACE_BITS | place, sorted
+        self._tables: list[_Table] = []
+        self._found: dict[int, tuple[int, int, str]] = {}  # start, end, name, by index of the key
 
     @classmethod
     def of(cls, *files: Elf) -> Self:
@@ -47,26 +54,17 @@ class SymbolTable:
         Raises:
             ElfError: If a table is damaged, or the file is gone.
         """
-        table = cls()
-        layers: list[dict[int, int]] = []
+        found = cls()
         for file in files:
+            ends = [each.address + each.size for each in file.sections]
             for section in _tables(file):
-                strings = file.sections[section.link]
-                table._section_ends.append([each.address + each.size for each in file.sections])
-                sized, unsized = table._take(file.data(section), file.data(strings))
-                layers = [unsized, *layers, sized]
-        # Sized ones before others, earlier tables (more complete) before later ones.
-        found: dict[int, int] = {}
-        half = len(layers) // 2
-        for layer in (*layers[:half], *reversed(layers[half:])):
-            found.update(layer)
-        found.pop(0, None)  # undefined: another file has it
-        table._starts = sorted(found)
-        table._indexes = list(map(found.__getitem__, table._starts))
-        return table
+                found._take(file.data(section), file.data(file.sections[section.link]), ends)
+        found._keys.sort()
+        return found
 
     def __len__(self) -> int:
-        return len(self._starts)
+        """Return at how many addresses a function begins."""
+        return len({key >> _PLACE_BITS for key in self._keys} - {0})
 
     def name_of(self, address: int) -> str | None:
         """Return the name of the function at an address; None if none is there."""
@@ -74,54 +72,59 @@ class SymbolTable:
         return None if found is None else found[1]
 
     def find(self, address: int) -> tuple[int, str] | None:
-        """Return where the function at an address begins, and its name."""
-        place = bisect.bisect_right(self._starts, address) - 1
-        if place < 0:
-            return None
-        start, index = self._starts[place], self._indexes[place]
-        size = self._sizes[index]
-        # Assembler code often has no size: it reaches to the next function, or its section's end.
-        if address >= (start + size if size else self._section_end(index)):
-            return None
-        strings = self._strings[bisect.bisect_right(self._table_ends, index)]
-        name_at = self._heads[index] & _NAME
-        end = strings.find(b"\0", name_at)
-        name = strings[name_at : end if end >= 0 else None]
-        return start, name.decode("utf-8", "surrogateescape")
+        """Return where the function at an address begins, and its name.
 
-    def _section_end(self, index: int) -> int:
-        ends = self._section_ends[bisect.bisect_right(self._table_ends, index)]
-        section = self._heads[index] >> _SECTION_SHIFT
-        return ends[section] if section < len(ends) else 0
-
-    def _take(self, data: bytes, strings: bytes) -> tuple[dict[int, int], dict[int, int]]:
-        """Take in one table: the functions that have a size, and the others, by address.
-
-        Of several at one address the first counts.
-
-        No loop in Python: the largest programs have hundreds of thousands.
+        Of several that begin at one address, those that have a size come first, then those of the
+        earlier table, which is the more complete one.
         """
+        index = bisect.bisect_right(self._keys, address << _PLACE_BITS | _PLACE) - 1
+        if index < 0:
+            return None
+        found = self._found.get(index)
+        if found is None:
+            found = self._found[index] = self._function(index)
+        start, end, name = found
+        # What begins at 0 is undefined: another file has it.
+        return (start, name) if address < end and start else None
+
+    def _function(self, last: int) -> tuple[int, int, str]:
+        """Return the function of a key that is the last one of its address."""
+        start = self._keys[last] >> _PLACE_BITS
+        first = bisect.bisect_left(self._keys, start << _PLACE_BITS)
+        places = [key & _PLACE for key in self._keys[first : last + 1]]
+        place = next((each for each in places if self._entry(each)[1]), places[0])
+        head, size, table = self._entry(place)
+        # Assembler code often has no size: it reaches to the next function, or its section's end.
+        end = start + size if size else _section_end(head, table)
+        name_at = head & _NAME
+        name_end = table.strings.find(b"\0", name_at)
+        name = table.strings[name_at : name_end if name_end >= 0 else None]
+        return start, end, name.decode("utf-8", "surrogateescape")
+
+    def _entry(self, place: int) -> tuple[int, int, _Table]:
+        """Return the first word of an entry, its size, and its table."""
+        table = next(each for each in reversed(self._tables) if each.first <= place)
+        at = (place - table.first) * _ENTRY_WORDS
+        return table.words[at], table.words[at + 2], table
+
+    def _take(self, data: bytes, strings: bytes, section_ends: list[int]) -> None:
+        """Take in one table. No loop in Python: the largest programs have 100,000s of entries."""
         data = data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES]
         words = array.array("Q", data)
         if sys.byteorder != "little":
             words.byteswap()
+        first = self._tables[-1].first + len(self._tables[-1].words) if self._tables else 0
+        self._tables.append(_Table(first, words, strings, section_ends))
         is_function = data[_TYPE_AT::_ENTRY_BYTES].translate(_IS_FUNCTION)
-        heads, starts, sizes = (
-            list(itertools.compress(words[column::_ENTRY_WORDS], is_function))
-            for column in range(_ENTRY_WORDS)
-        )
-        places = range(len(self._heads), len(self._heads) + len(heads))
-        self._heads += heads
-        self._sizes += sizes
-        self._strings.append(strings)
-        self._table_ends.append(len(self._heads))
-        # What comes later into a dictionary replaces: so from the last to the first.
-        backwards = list(map(bool, reversed(sizes)))
-        pairs = zip(reversed(starts), reversed(places), strict=True)
-        sized = dict(itertools.compress(pairs, backwards))
-        rest = zip(starts, places, strict=True)
-        unsized = dict(itertools.compress(rest, map(operator.not_, sizes)))
-        return sized, unsized
+        starts = itertools.compress(words[1::_ENTRY_WORDS], is_function)
+        places = itertools.compress(itertools.count(first), is_function)
+        shifted = map(operator.lshift, starts, itertools.repeat(_PLACE_BITS))
+        self._keys += map(operator.or_, shifted, places)
+
+
+def _section_end(head: int, table: _Table) -> int:
+    section = head >> _SECTION_SHIFT
+    return table.section_ends[section] if section < len(table.section_ends) else 0
 
 
 def _tables(file: Elf) -> list[Section]:

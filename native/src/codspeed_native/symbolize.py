@@ -48,21 +48,19 @@ class Symbolizer:
         self._kernel_symbols = kernel_symbols
         self._kernel: KernelSymbols | None = None
         self._made: dict[int, PerfMap] = {}
-        self._kinds: dict[str, str] = {}
+        # By where they begin; None is what has no name.
+        self._functions: dict[Image, dict[int | None, Frame]] = {}
         # Equal frames are one object: stacks of them compare and hash quickly.
         self._frames: dict[tuple[str, str, str], Frame] = {}
 
     def stack(self, chain: Chain) -> tuple[Frame, ...]:
         """Return the frames of a chain from the root to the leaf."""
-        space = chain.space
+        space, addresses = chain.space, chain.addresses
         known = space.frames
-        found = []
-        for address in reversed(chain.addresses):
-            frame = known.get(address)
-            if frame is None:
-                frame = known[address] = self.frame(space, address)
-            found.append(frame)
-        return tuple(found)
+        for address in addresses:
+            if address not in known:
+                known[address] = self.frame(space, address)
+        return tuple(map(known.__getitem__, reversed(addresses)))
 
     def frame(self, space: Space, address: int) -> Frame:
         """Return the frame of one address; `[name of the file]` where nobody names the function."""
@@ -72,24 +70,32 @@ class Symbolizer:
         if place is None:
             return self._generated(space, address)
         image, linked = place
-        kind = self._kinds.get(image.name)
-        if kind is None:
-            kind = self._kinds[image.name] = self._kind(image.name)
-        return self._shared(*self._named(space, image, linked, kind))
-
-    def _named(
-        self, space: Space, image: Image, linked: int, kind: str
-    ) -> tuple[str, str, str, str]:
-        """Return function, module, kind and location; a damaged file names nothing."""
         try:
             found = image.find(linked)
-            # Users do not look into the sources of interpreters, whose tables are the largest.
-            line = image.lines.find(found[0]) if found and kind == "native" else None
         except ElfError as failure:
             space.images.faults.setdefault(image.name, failure.problem)
-            return _unknown(image.name), image.name, kind, ""
+            found = None
+        functions = self._functions.setdefault(image, {})
+        start = None if found is None else found[0]
+        frame = functions.get(start)
+        if frame is None:
+            frame = functions[start] = self._function(space, image, found)
+        return frame
+
+    def _function(self, space: Space, image: Image, found: tuple[int, str] | None) -> Frame:
+        """Return the frame of a function of a file; None: of what has no name there."""
+        kind = self._kind(image.name)
+        if found is None:
+            return self._shared(_unknown(image.name), image.name, kind)
+        start, name = found
+        try:
+            # Users do not look into the sources of interpreters, whose tables are the largest.
+            line = image.lines.find(start) if kind == "native" else None
+        except ElfError as failure:
+            space.images.faults.setdefault(image.name, failure.problem)
+            line = None
         location = "" if line is None else f"{_relative(line.file, self._base)}:{line.line}"
-        return found[1] if found else _unknown(image.name), image.name, kind, location
+        return self._shared(name, image.name, kind, location)
 
     def _kind(self, module: str) -> str:
         is_interpreter = module in self._interpreters or generated.is_runtime(module)

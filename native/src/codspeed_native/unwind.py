@@ -15,6 +15,7 @@ from codspeed_native import cfi
 from codspeed_native.cfi import CfiError, Row
 from codspeed_native.cfi_expression import evaluate
 from codspeed_native.elf import ElfError
+from codspeed_native.known_path import NEW, Tail
 from codspeed_native.perf_records import CONTEXT_KERNEL, CONTEXT_MAX, CONTEXT_USER
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from codspeed_native.address_space import AddressSpaces, Space
     from codspeed_native.architecture import Architecture
+    from codspeed_native.known_path import Step as PathStep
     from codspeed_native.perf_records import Sample
 
 LIMIT: Final = 1_024  # frames; pytest's stacks have up to 500
@@ -54,6 +56,9 @@ class End(enum.Enum):
     CUT = "cut"
     LOST = "lost"
     LIMIT = "limit"
+
+    # That of enum is in Python; chains are counted by the thousand.
+    __hash__ = object.__hash__
 
 
 class Chain(NamedTuple):
@@ -95,7 +100,10 @@ class Unwinder:
         self._pc_at = (mask & below).bit_count()
         self._sp_at = self._positions[arch.stack_pointer]
         self._fp_at = self._positions[arch.frame_pointer]
+        self._has_link = arch.link
         self._link_at = self._positions[arch.return_address] if arch.link else self._sp_at
+        self._address_mask = arch.address_mask
+        self._frame_pointer_row = _frame_pointer_row(arch)
 
     def chain(self, sample: Sample) -> Chain:
         """Return the chain of a sample, in the space its process has now.
@@ -103,17 +111,18 @@ class Unwinder:
         Without a copy of the stack, the chain that the kernel found is taken.
         """
         space = self._spaces.space(sample.pid)
-        inside, outside = _split(sample)
         if sample.abi == 2 and len(sample.stack) >= 8:
             outside, end = self.walk(space, sample.registers, sample.stack)
+            inside = _split(sample)[0] if sample.ip & _KERNEL else ()
         else:
+            inside, outside = _split(sample)
             end = End.ROOT if outside or not sample.abi else End.CUT
             if not outside and sample.abi == 2:
                 outside = (sample.registers[self._pc_at],)
         return Chain(space, inside + outside if inside else outside, end)
 
     # One long function: it makes a million steps a second, a call for each would halve that.
-    def walk(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the hot loop: a call per frame would double it
+    def walk(  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per frame would double it
         self, space: Space, registers: Sequence[int], stack: memoryview
     ) -> tuple[tuple[int, ...], End]:
         """Return user addresses from leaf to root, and why they end.
@@ -122,33 +131,74 @@ class Unwinder:
             registers: In the order of the mask.
             stack: Bytes from the stack pointer upwards.
         """
-        words = stack[: len(stack) & ~7].cast("B").cast("Q")
+        words = (stack[: len(stack) & ~7] if len(stack) & 7 else stack).cast("Q")
         size = len(words) * 8
         base = sp = registers[self._sp_at]
         fp = registers[self._fp_at]
-        link: int | None = registers[self._link_at] if self._arch.link else None
-        address_mask = self._arch.address_mask
+        link = registers[self._link_at] if self._has_link else None
+        address_mask = self._address_mask
         pc = registers[self._pc_at]
         addresses = [pc]
         steps: dict[int, _Step] = space.rules
+        paths = space.paths
+        states = paths.states
+        path: list[PathStep] = []  # without the leaf, whose state is hardly ever met again
         full: _Full | None = None
         full_at = 0  # the frame that `full` is of
+        end = End.LIMIT
         while len(addresses) < LIMIT:
+            known = states.get(sp << 16 ^ pc, NEW)
+            if known:
+                tail = known if known.__class__ is Tail else paths.tail(sp << 16 ^ pc)
+                if (
+                    tail is not None
+                    and tail.pc == pc
+                    and tail.sp == sp
+                    and (tail.fp is None or tail.fp == fp)
+                    and not (sp - base) & 7
+                ):
+                    above = words[(sp - base) >> 3 :]
+                    try:
+                        picked = tail.pick(above)
+                    except IndexError:  # less of the stack was copied this time
+                        picked = ()
+                    if picked == tail.expected:
+                        addresses += tail.addresses
+                        if path:
+                            path += tail.steps[:-1]
+                        pc, sp, saved_at = tail.last
+                        if saved_at is not None:
+                            fp = above[saved_at]
+                        if len(addresses) >= LIMIT:
+                            del addresses[LIMIT:]
+                            break
+                        if not pc:
+                            end = End.ROOT
+                            break
+                        continue
+                    if picked:
+                        paths.fork(tail, picked)
             step = steps.get(pc)
             if step is None:
                 step = self._step(space, pc)
             kind, cfa_offset, fp_offset, ra_offset, row = step
+            is_known = True  # whether the step will be the same, if what it reads is
             if kind == _UNKNOWN:
                 row = self._guess(space, pc, (sp, fp, base), words)
                 if row is None:
-                    return tuple(addresses), End.LOST
-                kind, cfa_offset, fp_offset, ra_offset, row = self._compiled(row)
+                    end = End.LOST
+                    break
+                is_known = row is _TRAMPOLINE or not space.is_python
+                kind, cfa_offset, fp_offset, ra_offset, row = self._known(row)
             if kind == _FROM_SP:
                 cfa = sp + cfa_offset
             elif kind == _FROM_FP:
                 cfa = fp + cfa_offset
             elif kind == _OUTERMOST:
-                return tuple(addresses), End.ROOT
+                end = End.ROOT
+                path.append((pc, sp, fp, 0, 0, 0, 0, False))
+                pc = 0
+                break
             else:
                 # Needs registers that are not followed here: follow all of them up to this frame.
                 if full is None:
@@ -156,10 +206,15 @@ class Unwinder:
                     full = _Full(addresses[0], values)
                 full = self._replay(space, full, addresses[full_at:], words, base)
                 if full is None or row is None:
-                    return tuple(addresses), End.LOST
+                    end = End.LOST
+                    break
                 caller, end = self._full_step(row, full, words, base)
                 if caller is None:
-                    return tuple(addresses), end
+                    break
+                if path:
+                    paths.finish(path, (pc, sp, fp))
+                    path = []
+                end = End.LIMIT
                 full, full_at = caller, len(addresses)
                 pc = full.address
                 sp = full.registers[self._arch.stack_pointer]
@@ -168,31 +223,55 @@ class Unwinder:
                 addresses.append(pc)
                 continue
             if cfa <= sp and (cfa < sp or len(addresses) > 1):
-                return tuple(addresses), End.LOST
+                end = End.LOST
+                break
+            needs_fp = kind == _FROM_FP or row is _TRAMPOLINE
+            return_at = saved_at = saved = 0
             if ra_offset is None:
                 # Only the innermost function can have it in a register still.
                 if link is None:
-                    return tuple(addresses), End.LOST
-                target, link = link & address_mask, None
+                    end = End.LOST
+                    break
+                word, link, is_known = link, None, False
             else:
-                offset = cfa + ra_offset - base
+                return_at = cfa + ra_offset
+                offset = return_at - base
                 if offset & 7 or not 0 <= offset < size:
-                    return tuple(addresses), (End.CUT if offset >= size else End.LOST)
-                target = words[offset >> 3] & address_mask
+                    end = End.CUT if offset >= size else End.LOST
+                    break
+                word = words[offset >> 3]
                 link = None
+            target = word & address_mask
             if not target:
-                return tuple(addresses), End.ROOT
+                end = End.ROOT
+                if is_known:
+                    path.append((pc, sp, fp, return_at, word, 0, 0, needs_fp))
+                    pc = 0
+                break
+            caller_fp = fp
             if fp_offset is not None:
                 offset = cfa + fp_offset
                 # Below the stack pointer it has been restored already: the function is returning.
                 if offset >= sp:
+                    saved_at = offset
                     offset -= base
                     if offset < size and not offset & 7:
-                        fp = words[offset >> 3]
-            sp = cfa
+                        caller_fp = saved = words[offset >> 3]
+                    else:
+                        is_known = False
+            if len(addresses) > 1:
+                if is_known and known is NEW:
+                    states[sp << 16 ^ pc] = path, len(path)
+                    path.append((pc, sp, fp, return_at, word, saved_at, saved, needs_fp))
+                elif path:
+                    paths.finish(path, (pc, sp, fp))
+                    path = []
+            sp, fp = cfa, caller_fp
             pc = target - 1
             addresses.append(pc)
-        return tuple(addresses), End.LIMIT
+        if path:
+            paths.finish(path, (pc, sp, fp))
+        return tuple(addresses), end
 
     # --- Steps ---
 
@@ -258,7 +337,7 @@ class Unwinder:
         guesses = []
         if is_made and space.is_python and not arch.link and fp != sp:
             guesses.append(_TRAMPOLINE)
-        guesses.append(_frame_pointer_row(arch))
+        guesses.append(self._frame_pointer_row)
         for row in guesses:
             cfa = (sp if row.cfa_register == arch.stack_pointer else fp) + int(row.cfa)
             offset = cfa + int(row.rules[row.return_register][1]) - base

@@ -23,27 +23,57 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.tool, pytest.mark.process]
 
-# Turns are long beside the time between samples: short ones may keep step with it.
-C_PROGRAM = """
+# A share of 70 % in n samples scatters by sqrt(0.21 / n): 1.2 points in 1,400 samples, so 5 points
+# are four times that. Programs end by their own CPU time: a slow machine takes no fewer samples.
+# Turns are long beside the time between samples, short ones may keep step with it. Both functions
+# burn in one loop: two equal ones may differ in speed by half, by where they lie in memory.
+CPU_S = 1.75
+SAMPLES = 1_400
+WITHIN = 5
+
+C_PROGRAM = f"""
+#include <time.h>
 volatile unsigned long sink;
-__attribute__((noinline)) void seventy(void) { for (long i = 0; i < 14000000; i++) sink += i; }
-__attribute__((noinline)) void thirty(void) { for (long i = 0; i < 6000000; i++) sink += i; }
-int main(void) { for (int i = 0; i < 12; i++) { seventy(); thirty(); } return 0; }
+__attribute__((noinline)) void burn(long n) {{ for (long i = 0; i < n; i++) sink += i; }}
+__attribute__((noinline)) void seventy(void) {{ burn(7000000); sink++; }}
+__attribute__((noinline)) void thirty(void) {{ burn(3000000); sink++; }}
+int main(void) {{
+    do {{ seventy(); thirty(); }} while (clock() < {CPU_S} * CLOCKS_PER_SEC);
+    return 0;
+}}
 """
-PYTHON_PROGRAM = """
+RUST_PROGRAM = f"""
+use std::hint::black_box;
+extern "C" {{ fn clock() -> i64; }}
+#[inline(never)] fn burn(n: u64) {{ for i in 0..n {{ black_box(i); }} }}
+#[inline(never)] #[no_mangle] pub extern "C" fn seventy() {{ burn(21_000_000); black_box(0); }}
+#[inline(never)] #[no_mangle] pub extern "C" fn thirty() {{ burn(9_000_000); black_box(1); }}
+fn main() {{
+    while unsafe {{ clock() }} < ({CPU_S} * 1e6) as i64 {{ seventy(); thirty(); }}
+}}
+"""
+PYTHON_PROGRAM = f"""
+import time
 def burn(n):
     total = 0
     for number in range(n):
         total += number
-def seventy(): burn(140000)
-def thirty(): burn(60000)
-for _ in range(60):
+def seventy(): burn(210000)
+def thirty(): burn(90000)
+while time.process_time() < {CPU_S}:
     seventy()
     thirty()
 """
-
-# Points. A few hundred samples of a 70/30 split scatter by two points (one sigma) by themselves.
-WITHIN = 10
+# What is interpreted has no name in V8's map, what is inlined no frame.
+NODE_WORDS = ("node", "--always-sparkplug", "--no-turbo-inlining", "split.js")
+NODE_PROGRAM = f"""
+function burn(n) {{ let x = 1; for (let i = 0; i < n; i++) x = (x * 31 + i) | 0; return x; }}
+function seventy() {{ return burn(14000000); }}
+function thirty() {{ return burn(6000000); }}
+let kept = 0;
+while (process.cpuUsage().user < {CPU_S} * 1e6) {{ kept += seventy(); kept += thirty(); }}
+console.log(kept);
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +87,8 @@ def _sampled() -> None:
 def measured(tmp_path: Path, *words: str, env: dict[str, str] | None = None) -> Bundle:
     """Run `codspeed exec` on the paths that clients have compiled in; return the bundle."""
     argv = [sys.executable, "-m", "codspeed.cli", "exec", "--mode", "walltime", "--no-store"]
-    argv += ["--bundle-dir", str(tmp_path / "bundles"), "--max-rounds", "2", *words]
+    argv += ["--bundle-dir", str(tmp_path / "bundles")]
+    argv += ["--warmup-time", "0", "--max-rounds", "1", *words]
     environment = {**os.environ, "CODSPEED_SKIP_UPLOAD": "true", **(env or {})}
     environment.pop("CI", None)
     with fifo_lock():
@@ -76,18 +107,25 @@ def only_tree(measured_: Bundle) -> CallTree:
 def share(tree: CallTree, function: str) -> float:
     """Return how much of what both functions cost is this one's, in percent."""
     totals = {row.frame.function: row.total_cost for row in fold.table(tree)}
-    return 100 * totals[function] / (totals["seventy"] + totals["thirty"])
+    both = totals["seventy"] + totals["thirty"]
+    assert both >= SAMPLES
+    return 100 * totals[function] / both
+
+
+def built(folder: Path, compiler: str, name: str, source: str) -> Path:
+    """Compile a program; skip if there is no compiler."""
+    found = shutil.which(compiler)
+    if found is None:
+        pytest.skip(f"no {compiler} on PATH")
+    (folder / name).write_text(source)
+    command = [found, *(["-O2"] if compiler == "cc" else ["-O"]), "-o", "split", name]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "split"
 
 
 @pytest.fixture
 def split(tmp_path: Path) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler on PATH")
-    (tmp_path / "split.c").write_text(C_PROGRAM)
-    program = tmp_path / "split"
-    subprocess.run([compiler, "-O2", "-o", program, tmp_path / "split.c"], check=True)
-    return program
+    return built(tmp_path, "cc", "split.c", C_PROGRAM)
 
 
 @pytest.mark.parametrize("how", ["builtin", "perf"])
@@ -134,5 +172,20 @@ def test_functions_of_python(tmp_path: Path, version: str) -> None:
     python = next(str(each) for each in found if each)
     # 3.12 does not know the runner's variable; pytest-codspeed switches it on there by itself.
     run = measured(tmp_path, "--", python, str(program), env={"PYTHONPERFSUPPORT": "1"})
+
+    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=WITHIN)
+
+
+def test_functions_of_rust(tmp_path: Path) -> None:
+    run = measured(tmp_path, "--", str(built(tmp_path, "rustc", "split.rs", RUST_PROGRAM)))
+
+    assert share(only_tree(run), "seventy") == pytest.approx(70, abs=WITHIN)
+
+
+def test_functions_of_node(tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("no node on PATH")
+    (tmp_path / "split.js").write_text(NODE_PROGRAM)
+    run = measured(tmp_path, "--", *NODE_WORDS)
 
     assert share(only_tree(run), "seventy") == pytest.approx(70, abs=WITHIN)

@@ -33,6 +33,8 @@ _IGNORED_BY_PYTHON: Final = ("SIGPIPE", "SIGXFSZ")
 _ENDING_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 _NOT_STARTED: Final = 127  # the shell's status for a program that was not found
 _REASON_BYTES: Final = 4096
+_GROUP_TIMEOUT_S: Final = 5.0
+_GROUP_WAIT_S: Final = 0.000_1
 _RSS_UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of each system
 
 
@@ -163,6 +165,10 @@ def spawn(launch: Launch, environment: Mapping[str, str]) -> Child:
     environment = {**environment, **launch.env}
     pipes = [os.pipe() for _ in range(4)]
     (stdout, stdout_write), (stderr, stderr_write), (go_read, go), (failure, failure_write) = pipes
+    # Linux shares the CPU out among sessions first (autogroup). In one of its own, a benchmark with
+    # dozens of busy threads leaves us enough to drain the rings of the sampler. But a session has
+    # its own terminal, or none: so only where there is none to be lost, as in CI.
+    is_alone = not _has_terminal()
     with _as_file(launch.stdin) as stdin:
         ends = _Ends(stdin, stdout_write, stderr_write, go_read, failure_write, go)
         try:
@@ -173,11 +179,10 @@ def spawn(launch: Launch, environment: Mapping[str, str]) -> Child:
             text = f"failed to execute the benchmark process. {launch.argv[0]}: {problem.strerror}"
             raise BenchmarkFailedError(text, hint="too many processes, or no memory") from problem
         if pid == 0:
-            _become(launch, environment, ends)
+            _become(launch, environment, ends, is_alone=is_alone)
     for fd in (stdout_write, stderr_write, go_read, failure_write):
         os.close(fd)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.setpgid(pid, pid)  # in both processes: whoever comes first
+    _await_group(pid, is_alone=is_alone)
     os.set_blocking(stdout, False)
     os.set_blocking(stderr, False)
     return Child(pid, stdout=stdout, stderr=stderr, go=go, failure=failure)
@@ -198,13 +203,38 @@ class _Ends(NamedTuple):
     go_write: int
 
 
-def _become(launch: Launch, environment: Mapping[str, str], ends: _Ends) -> NoReturn:
+def _has_terminal() -> bool:
+    """Whether this session has a terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _await_group(pid: int, *, is_alone: bool) -> None:
+    """Return when the child has a process group of its own: from now on it may be killed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if not is_alone:
+            os.setpgid(pid, pid)  # in both processes: whoever comes first
+        # Nobody but the child can give it a session. It may also be gone.
+        end = time.monotonic() + _GROUP_TIMEOUT_S
+        while os.getpgid(pid) != pid and time.monotonic() < end:
+            time.sleep(_GROUP_WAIT_S)
+
+
+def _become(
+    launch: Launch, environment: Mapping[str, str], ends: _Ends, *, is_alone: bool
+) -> NoReturn:
     """Turn the forked process into the benchmark; never returns."""
     reason = "unknown"
     try:
         _reset_signals()
         os.close(ends.go_write)
-        os.setpgid(0, 0)
+        if is_alone:
+            os.setsid()
+        else:
+            os.setpgid(0, 0)
         if ends.stdin is not None:
             os.dup2(ends.stdin.fileno(), 0)
         os.dup2(ends.stdout, 1)

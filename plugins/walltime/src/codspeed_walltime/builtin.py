@@ -89,6 +89,7 @@ class Builtin(Profiler):
     def stop(self) -> None:
         """Take what is in the rings, and close them."""
         self._drain()
+        self._finish()
         if self._writer is not None:
             self.samples = self._writer.samples
             self.stack_bytes = self._writer.stack_bytes
@@ -104,8 +105,20 @@ class Builtin(Profiler):
         if self._sampler is None or self._writer is None:
             return
         try:
+            # Served too seldom: empty the rings first, compress when there is time.
+            self._writer.is_hurried = self._sampler.is_late()
             self._sampler.drain()
             self._writer.finish_round()
+        except OSError as failure:
+            self._give_up(f"no profile: {PIPEDATA} can't be written: {failure.strerror}")
+
+    def _finish(self) -> None:
+        """Write what waits, and what was lost at the end: no record behind it tells."""
+        if self._sampler is None or self._writer is None:
+            return
+        try:
+            self._writer.add_lost(self._sampler.lost())
+            self._writer.flush()
         except OSError as failure:
             self._give_up(f"no profile: {PIPEDATA} can't be written: {failure.strerror}")
 
