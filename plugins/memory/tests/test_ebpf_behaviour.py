@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from codspeed.errors import ToolError
+from codspeed_memory import compiled
 from codspeed_memory.raw import Kind
 
 if TYPE_CHECKING:
@@ -61,9 +63,8 @@ def by_program(recorded: Any) -> list[list[tuple[str, int]]]:
     return programs
 
 
-@pytest.mark.parametrize(
-    ("form", "link"), [*((form, "") for form in ALL_FORMS), *((form, "-static") for form in FORMS)]
-)
+@pytest.mark.parametrize("link", ["", "-static"])
+@pytest.mark.parametrize("form", ALL_FORMS)
 def test_exactly_these_events(
     probe: Callable[..., Any], program: Callable[..., Any], form: str, link: str
 ) -> None:
@@ -282,3 +283,18 @@ def test_a_static_program_without_symbols_is_named(
     (gap,) = recorded.gaps
     assert gap.startswith(f"allocations of {stripped} are not counted: ")
     assert "no symbols" in gap
+
+
+def test_nothing_has_to_be_compiled(
+    probe: Callable[..., Any], program: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        problem = "no C compiler is on PATH"
+        raise ToolError(problem)
+
+    monkeypatch.setattr(compiled, "helper", refuse)
+
+    recorded = probe(program("behaviours"), "many_allocs")
+
+    assert (recorded.usage.allocations, recorded.usage.frees) == (101, 101)
+    assert recorded.usage.peak == 800 + 100 * 64

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codspeed_memory import artifact, raw
+from codspeed_memory import compiled, raw
 from codspeed_memory.clock import Clock
 from codspeed_memory.live import LiveSet
 from codspeed_memory.raw import BLOCK, RECORD, Kind
@@ -75,14 +75,10 @@ def by_helper(data: bytes, clock: Clock, starts: dict[int, int]) -> tuple[dict[i
 
 
 def by_twins(data: bytes, clock: Clock, starts: dict[int, int]) -> tuple[dict[int, Usage], bytes]:
-    events = raw.merged(data, clock)
-    lives: dict[int, LiveSet] = {}
-    for event in events:
-        if event.window not in lives:
-            lives[event.window] = LiveSet(starts.get(event.window, event.ns))
-        lives[event.window].feed([event])
-    usages = {window: live.finish() for window, live in lives.items()}
-    return usages, b"".join(map(artifact.encode, events))
+    """As where nothing compiles."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "helper_if_any", lambda: None)
+        return by_helper(data, clock, starts)
 
 
 @given(all_chunks=st.lists(chunks, max_size=8), pairs=clocks)

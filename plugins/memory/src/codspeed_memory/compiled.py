@@ -8,6 +8,7 @@ import platform
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from codspeed.errors import ToolError
 from codspeed_native.build import compiled
 
 if TYPE_CHECKING:
@@ -158,6 +159,14 @@ def helper() -> ctypes.CDLL:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def helper_if_any() -> ctypes.CDLL | None:
+    """Return the helper, or None where nothing can be compiled: its plain twins do the work."""
+    try:
+        return helper()
+    except ToolError:
+        return None
 
 
 def read_clocks() -> tuple[int, int]:

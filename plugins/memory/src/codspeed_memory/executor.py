@@ -80,7 +80,9 @@ class MemoryExecutor(ExecutorDefaults):
     # --- Before the run ---
 
     def tools(self, _system: System) -> Sequence[Tool]:
-        """Need a C compiler once, for what is preloaded."""
+        """Need a C compiler once, for what is preloaded; uprobes do without."""
+        if self._options.memory_backend == "ebpf":
+            return ()
         found = next(filter(None, map(shutil.which, _COMPILERS)), None)
         remedy = "apt-get install gcc libc6-dev"
         return (Tool("C compiler", Path(found) if found else None, remedy=remedy),)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 import attrs
 
 from codspeed.errors import ToolError
-from codspeed_memory import compiled, raw
+from codspeed_memory import compiled, plain, raw
 from codspeed_memory.artifact import FrameWriter
 from codspeed_memory.clock import Clock
 from codspeed_memory.usage import (
@@ -73,8 +73,9 @@ class Recording:
             ToolError: If there is no memory.
             OSError: If the artifact can't be written.
         """
+        analyse = plain.analyse if compiled.helper_if_any() is None else _analyse
         with _mapped(self.file) as data, FrameWriter(artifact) as frames:
-            return _analyse(data, self.clock, starts_ns, frames, {} if fates is None else fates)
+            return analyse(data, self.clock, starts_ns, frames, {} if fates is None else fates)
 
     def stacks(self) -> Iterator[raw.Note | raw.Stack]:
         """Yield where blocks were asked for, and what says which code was where then, in order."""

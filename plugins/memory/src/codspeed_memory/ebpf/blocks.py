@@ -37,13 +37,17 @@ def appended(events: IO[bytes], recording: IO[bytes], clock: Clock) -> None:
     size = os.fstat(events.fileno()).st_size // layout.EVENT_STRIDE * layout.EVENT_STRIDE
     if not size:
         return
-    library = compiled.helper()
+    recording.seek(0, os.SEEK_END)
+    if (library := compiled.helper_if_any()) is None:
+        events.seek(0)
+        recording.write(plain(events.read(size), clock))
+        recording.flush()
+        return
     pairs = (compiled.ClockPair * len(clock.pairs))(
         *(compiled.ClockPair(ticks, ns) for ticks, ns in clock.pairs)
     )
     out = (ctypes.c_char * (_BATCH * (raw.BLOCK.size + raw.RECORD.size)))()
     order = ctypes.c_uint64()
-    recording.seek(0, os.SEEK_END)
     with mmap.mmap(events.fileno(), size, access=mmap.ACCESS_COPY) as data:
         view = (ctypes.c_char * size).from_buffer(data)
         for at in range(0, size, _BATCH * layout.EVENT_STRIDE):
