@@ -100,6 +100,7 @@ class WalltimeExecutor(ExecutorDefaults):
         # The harness reads the same of each round itself.
         watch = None if part.harnessed else usage.Watch()
         choice = self._choice or choose(self.options, part)
+        files: ServiceFiles | None = None
         if self._is_separate and choice.is_on:
             outcome = self._run(part, session, Profiler(), watch)
             self._keep_timestamps(part, outcome)
@@ -113,10 +114,10 @@ class WalltimeExecutor(ExecutorDefaults):
             self._keep_timestamps(part, outcome)
             files = self._service_files(part, outcome, since_ns)
             self._fold_soon(part.folder, part.folder, self._profiler, outcome)
-            if files is not None:
-                missing = files.write()
-                self._profiler.notes = (*self._profiler.notes, *filter(None, [missing]))
         self._keep_usage(part, outcome, watch)
+        if files is not None:  # last: a full disk ends it
+            missing = files.write()
+            self._profiler.notes = (*self._profiler.notes, *filter(None, [missing]))
         notes = (*outcome.notes, *filter(None, [choice.note]), *self._notes())
         return attrs.evolve(outcome, notes=notes)
 
