@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from codspeed_native.unwind import Chain
 
 _PERF_LIMIT: Final = 127  # frames
+_LONG_S: Final = 10.0  # addr2line of a large program takes a minute and more
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 _READER: Final = """
@@ -170,7 +171,7 @@ def _speed(path: Path, repeat: int) -> None:
         )
         ours.append(json.loads(output.stdout))
         least.append(_cpu([*plain, "--no-inline", "-F", "ip,sym"]))
-        if turn < max(1, repeat // 2):  # up to a hundred times as long
+        if turn == 0 or (turn < repeat // 2 and usual[-1] < _LONG_S):
             usual.append(_cpu(plain))
     unwind, names, whole = (
         statistics.median(each[key] for each in ours) for key in ("unwind", "names", "whole")

@@ -346,10 +346,18 @@ def test_no_descriptor_is_left_open() -> None:
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - names, not paths
 
 
+@pytest.fixture
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is none, the system lets no terminal's signal stop a child: nobody resumes it."""
+    monkeypatch.setattr("codspeed.launch.child._has_terminal", lambda: True)
+
+
+@pytest.mark.usefixtures("_terminal")
 def test_a_stop_is_told_once() -> None:
     assert _told_of_stop_by("TSTP") == [True, False]
 
 
+@pytest.mark.usefixtures("_terminal")
 def test_only_the_terminals_stops_are_told() -> None:
     assert _told_of_stop_by("STOP") == [False, False]
 
