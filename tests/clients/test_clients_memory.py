@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from codspeed.testing.fifo import fifo_lock
+from codspeed.testing.parts import make_part
+from codspeed_memory.ebpf import rights
+from codspeed_memory.executor import MemoryExecutor
+from codspeed_native import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +27,24 @@ PROJECTS: Final = Path(__file__).parent / "projects"
 CLIENT: Final = "pytest-codspeed==5.0.4"
 LEAKED: Final = 3_000_000
 SLACK: Final = 10_000
+LEAKY_SUITE: Final = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+
+def leaks():
+    for _ in range(100):
+        libc.malloc(10_000)
+
+def keeps_nothing():
+    return len([bytes(10_000) for _ in range(100)])
+
+def test_both(benchmark):
+    @benchmark
+    def _():
+        leaks()
+        keeps_nothing()
+"""
 
 
 @pytest.fixture
@@ -48,13 +70,18 @@ def figures(run: Any, name: str) -> dict[str, float]:
     return {metric["name"]: metric["value"] for metric in run.results[uri]["metrics"]}
 
 
+@pytest.mark.parametrize("backend", ["shim", "ebpf"])
 def test_leak_in_a_c_extension_is_told_of_the_benchmark_that_leaks(
-    workshop: Any, with_extension: Callable[[Path], Path], measure: Any
+    workshop: Any, with_extension: Callable[[Path], Path], measure: Any, backend: str
 ) -> None:
+    refused = rights.lacking() if backend == "ebpf" else None
+    if refused is not None:
+        pytest.skip(refused.problem)
     python = workshop.python("3.12", CLIENT)
     command = (str(python), "-m", "pytest", "--codspeed", "test_leak.py")
+    options = ("--memory-backend", backend)
 
-    run = measure(with_extension(python), "memory", *command)
+    run = measure(with_extension(python), "memory", *command, options=options)
 
     assert run.status == 0, run.log
     leaking, clean = figures(run, "test_leaks"), figures(run, "test_cleans_up")
@@ -62,6 +89,26 @@ def test_leak_in_a_c_extension_is_told_of_the_benchmark_that_leaks(
     assert 0 <= leaking["leaked"] - LEAKED < SLACK
     assert clean["leaked"] < SLACK
     assert min(leaking["peak_memory"], clean["peak_memory"]) >= LEAKED
+
+
+def test_call_sites_tell_which_function_leaks(
+    workshop: Any, project: Callable[[str], Path], measure: Any
+) -> None:
+    """Only what is below the benchmark is shown, by the names of Python's functions."""
+    python = workshop.python("3.12", CLIENT)
+    folder = project("leak")
+    (folder / "test_sites.py").write_text(LEAKY_SUITE)
+    command = (str(python), "-m", "pytest", "--codspeed", "test_sites.py")
+
+    run = measure(folder, "memory", *command, options=("--memory-stacks",))
+
+    assert run.status == 0, run.log
+    (uri,) = run.results
+    tree = MemoryExecutor().profiles(make_part(run.profile), uri)["leaked"]
+    total = {row.frame.function: row.total_cost for row in fold.table(tree)}
+    assert {stack[0].function for stack in tree.stacks} == {"__codspeed_root_frame__"}
+    assert total["leaks"] >= 0.99 * fold.cost(tree)
+    assert "keeps_nothing" not in total
 
 
 @pytest.mark.whole_matrix

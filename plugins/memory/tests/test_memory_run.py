@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -54,11 +53,6 @@ class Run:
         (path,) = self._bundles.glob("*/results.json")
         (part,) = json.loads(path.read_text())["parts"]
         return str(part["model"])
-
-    def uris(self) -> list[str]:
-        (path,) = self._bundles.glob("*/results.json")
-        (part,) = json.loads(path.read_text())["parts"]
-        return [benchmark["uri"] for benchmark in part["benchmarks"]]
 
     def notes(self) -> list[str]:
         (path,) = self._bundles.glob("*/results.json")
@@ -276,71 +270,6 @@ def test_exec_tells_who_allocates_and_who_leaks(
     assert executor.profiles(part, "exec_harness::x").keys() == {"allocated", "peak", "leaked"}
 
 
-_SUITE = """
-import ctypes
-libc = ctypes.CDLL(None)
-libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-libc.free.argtypes = [ctypes.c_void_p]
-
-def test_leaks(benchmark):
-    benchmark(lambda: libc.malloc(123_456) and None)
-
-def test_frees(benchmark):
-    benchmark(lambda: libc.free(libc.malloc(654_321)))
-"""
-
-
-_LEAKY_SUITE = """
-import ctypes
-libc = ctypes.CDLL(None)
-libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-
-def leaks():
-    for _ in range(100):
-        libc.malloc(10_000)
-
-def keeps_nothing():
-    return len([bytes(10_000) for _ in range(100)])
-
-def test_both(benchmark):
-    @benchmark
-    def _():
-        leaks()
-        keeps_nothing()
-"""
-
-
-def _python_with_client() -> str:
-    """Return an interpreter that has pytest-codspeed 5: ours must not."""
-    named = os.environ.get("CODSPEED_TEST_CLIENT_PYTHON", "")
-    if named:
-        return named
-    if importlib.util.find_spec("pytest_codspeed") is not None:
-        return sys.executable
-    pytest.skip("CODSPEED_TEST_CLIENT_PYTHON names no interpreter with pytest-codspeed 5")
-
-
-@pytest.mark.tool
-@pytest.mark.parametrize("backend", ["auto", "ebpf"])
-def test_pytest_codspeed_gives_figures_per_benchmark(
-    codspeed: Callable[..., Run], tmp_path: Path, backend: str
-) -> None:
-    """A leak below Python is seen as leaked bytes, in the benchmark that leaks."""
-    python = _python_with_client()
-    (tmp_path / "test_suite.py").write_text(_SUITE)
-    options = ["--memory-backend", backend]
-    if backend == "ebpf":
-        _require_probes()
-
-    run = codspeed("run", *options, "--", python, "-m", "pytest", "--codspeed", "test_suite.py")
-
-    assert run.status == 0, run.said
-    figures: dict[str, Any] = run.results()
-    assert figures["test_leaks"]["leaked"] >= 123_456
-    assert figures["test_frees"]["leaked"] < 123_456
-    assert figures["test_frees"]["peak_memory"] >= 654_321
-
-
 # --- With uprobes ---
 
 
@@ -437,31 +366,3 @@ def test_without_rights_it_says_before_the_run_what_is_lacking(
     assert run.status == 1
     assert "CAP_BPF and CAP_PERFMON" in run.said
     assert "Executing" not in run.said
-
-
-@pytest.mark.tool
-def test_pytest_codspeed_tells_which_function_leaks(
-    codspeed: Callable[..., Run], tmp_path: Path
-) -> None:
-    """Only what is below the benchmark is shown, by the names of Python's functions."""
-    python = _python_with_client()
-    version = subprocess.run(
-        [python, "-c", "import sys; print(sys.version_info >= (3, 12))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    if version.stdout != "True\n":
-        pytest.skip("Python names its functions from 3.12 on")
-    (tmp_path / "test_suite.py").write_text(_LEAKY_SUITE)
-    command = (python, "-m", "pytest", "--codspeed", "test_suite.py")
-    run = codspeed("run", "--memory-stacks", "--", *command)
-
-    assert run.status == 0, run.said
-    (uri,) = run.uris()
-    tree = MemoryExecutor().profiles(make_part(run.folder), uri)["leaked"]
-    roots = {stack[0].function for stack in tree.stacks}
-    total = {row.frame.function: row.total_cost for row in fold.table(tree)}
-    assert roots == {"__codspeed_root_frame__"}
-    assert total["leaks"] >= 0.99 * fold.cost(tree)
-    assert "keeps_nothing" not in total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -193,15 +194,18 @@ def test_a_window_that_somebody_else_names_has_no_numbers(watch: Watch) -> None:
 
 @pytest.mark.process
 def test_a_tool_that_starts_the_command_is_not_counted(watch: Watch) -> None:
-    watch.spawned(os.getpid(), is_tool=True)
-    with subprocess.Popen(["sleep", "60"]) as child:
+    words = ["sh", "-c", "sleep 60 >&2 & echo $!; wait"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as tool:
+        assert tool.stdout is not None, "asked for"
+        command = int(tool.stdout.readline())
+        watch.spawned(tool.pid, is_tool=True)
         watch.refresh()
         watch.started()
         watch.stopped()
-        child.kill()
+        os.kill(command, signal.SIGKILL)
     watch.close()
 
-    assert set(watch.windows[0].before.cpu) == {child.pid}
+    assert set(watch.windows[0].before.cpu) == {command}
 
 
 @pytest.mark.process
