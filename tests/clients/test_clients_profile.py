@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from codspeed.testing import FakeService
+from codspeed.testing import FakeService, jobs
 from codspeed.testing.uploaded_profile import UploadedProfile
 
 pytestmark = [pytest.mark.process, pytest.mark.tool]
@@ -54,35 +52,13 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "test_burn.py").write_text(SUITE)
     compiler = ["gcc", "-O2", "-g", "-shared", "-fPIC", "burn.c", "-o", "libburn.so"]
     subprocess.run(compiler, cwd=folder, check=True)
-    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "x"]):
-        subprocess.run([*git, *words], check=True)
+    jobs.commit_all(folder)
     return folder
 
 
 @pytest.fixture
 def job(checkout: Path, tmp_path: Path) -> dict[str, str]:
-    """The environment of a push to a public repository: it needs no token."""
-    event = tmp_path / "event.json"
-    event.write_text(json.dumps({"repository": {"private": False}}))
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return kept | {
-        "CI": "true",
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_REPOSITORY": "acme/widgets",
-        "GITHUB_EVENT_PATH": str(event),
-        "GITHUB_EVENT_NAME": "push",
-        "GITHUB_REF": "refs/heads/main",
-        "GITHUB_BASE_REF": "",
-        "GITHUB_JOB": "bench",
-        "GITHUB_RUN_ID": "18",
-        "GITHUB_ACTOR": "ada",
-        "GITHUB_ACTOR_ID": "1",
-        "GITHUB_WORKSPACE": str(checkout),
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        "NO_PROXY": "127.0.0.1",
-    }
+    return jobs.github_push(checkout, tmp_path)
 
 
 def uploaded(job: dict[str, str], command: list[str], tmp_path: Path) -> UploadedProfile:

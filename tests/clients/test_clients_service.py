@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from codspeed.testing import FakeService
+from codspeed.testing import FakeService, jobs
 
 pytestmark = [pytest.mark.process, pytest.mark.tool]
 
@@ -32,38 +31,24 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "widgets"
     folder.mkdir()
     (folder / "test_sum.py").write_text(SUITE)
-    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "x"]):
-        subprocess.run([*git, *words], check=True)
+    jobs.commit_all(folder)
     return folder
 
 
 @pytest.fixture
 def job(checkout: Path, tmp_path: Path) -> dict[str, str]:
     """The environment of one job of a matrix, for a pull request of a fork: it has no token."""
-    event = tmp_path / "event.json"
     head = {"ref": "feat/\u00e9", "repo": {"id": 2, "owner": {"login": "mallory"}}}
     pull_request = {"head": head, "base": {"repo": {"id": 1}}}
-    event.write_text(json.dumps({"repository": {"private": False}, "pull_request": pull_request}))
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return kept | {
-        "CI": "true",
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_REPOSITORY": "acme/widgets",
-        "GITHUB_EVENT_PATH": str(event),
+    push = jobs.github_push(checkout, tmp_path, event={"pull_request": pull_request})
+    return push | {
         "GITHUB_EVENT_NAME": "pull_request",
         "GITHUB_REF": "refs/pull/41/merge",
         "GITHUB_BASE_REF": "main",
-        "GITHUB_JOB": "bench",
-        "GITHUB_RUN_ID": "18",
         "GITHUB_ACTOR": "mallory",
         "GITHUB_ACTOR_ID": "4242",
-        "GITHUB_WORKSPACE": str(checkout),
         "GH_MATRIX": MATRIX,
         "GH_STRATEGY": STRATEGY,
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        "NO_PROXY": "127.0.0.1",
     }
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from codspeed.testing import FakeService
+from codspeed.testing import FakeService, jobs
 from codspeed.testing.service_faults import Fault, Mischief
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]  # starts the program several times
@@ -24,30 +23,10 @@ def job(tmp_path: Path) -> dict[str, str]:
     """The environment of a push to a public repository, in its checkout."""
     checkout = tmp_path / "checkout"
     checkout.mkdir()
-    event = tmp_path / "event.json"
-    event.write_text(json.dumps({"repository": {"private": False}}))
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
-    subprocess.run([*git, "init", "-q", "-b", "main"], cwd=checkout, check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], cwd=checkout, check=True)
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return kept | {
-        "CI": "true",
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_REPOSITORY": "acme/widgets",
-        "GITHUB_EVENT_PATH": str(event),
-        "GITHUB_EVENT_NAME": "push",
-        "GITHUB_REF": "refs/heads/main",
-        "GITHUB_BASE_REF": "",
-        "GITHUB_JOB": "bench",
-        "GITHUB_RUN_ID": "18",
-        "GITHUB_ACTOR": "ada",
-        "GITHUB_ACTOR_ID": "1",
-        "GITHUB_WORKSPACE": str(checkout),
+    jobs.commit_all(checkout)
+    return jobs.github_push(checkout, tmp_path) | {
         "MONGO_URI": f"mongodb://ada:{PLANTED[1]}@db.example/x",
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "XDG_RUNTIME_DIR": str(tmp_path),
-        "NO_PROXY": "127.0.0.1",
     }
 
 
