@@ -90,7 +90,12 @@ class LineTable:
         """Return where the code at an address, as linked, comes from."""
         last = bisect.bisect_right(self._begins, (address, len(self._ranges)))
         near = {index for _, index in self._begins[max(0, last - _MOST_CANDIDATES) : last]}
-        return self._found([address], near).get(address)
+        best: dict[int, _Found] = {}
+        for index in near:
+            every = self._runs_of(index)
+            last = bisect.bisect_right(every, address, key=_start)
+            _improve(best, index, every[max(0, last - _MOST_CANDIDATES) : last], [address])
+        return self._lines(best).get(address)
 
     def find_all(self, addresses: Sequence[int]) -> dict[int, Line]:
         """Return where code comes from, of many addresses in less time.
@@ -98,33 +103,24 @@ class LineTable:
         Args:
             addresses: Sorted, as linked; those of which no line is known are left out.
         """
-        return self._found(addresses, range(len(self._ranges)), keep=False)
-
-    def _found(
-        self, addresses: Sequence[int], units: Iterable[int], *, keep: bool = True
-    ) -> dict[int, Line]:
-        """Look into units; with `keep` their programs stay, for the next address."""
         best: dict[int, _Found] = {}
-        for index in units:
-            for run in self._runs_of(index):
-                for address, row in run.rows(addresses):
-                    found = _Found(run.start.address, index, run.sequence, row)
-                    known = best.get(address)
-                    if known is None or found.is_before(known, address):
-                        best[address] = found
-            if not keep:
-                del self._runs[index]
+        for index in range(len(self._ranges)):
+            _improve(best, index, self._runs_of(index), addresses)
+            del self._runs[index]  # all programs together are too much to keep
+        return self._lines(best)
+
+    def _lines(self, best: dict[int, _Found]) -> dict[int, Line]:
         lines = {address: self._line(each.unit, each.row) for address, each in best.items()}
         return {address: line for address, line in lines.items() if line is not None}
 
     def _runs_of(self, index: int) -> list[Run]:
-        """Return the parts of a unit's program that are about code that is loaded."""
+        """Return the parts of a unit's program that are about code that is loaded, by address."""
         known = self._runs.get(index)
         if known is None:
             unit = self._unit_at(index)
             found = () if unit is None else runs(self._data[unit.start : unit.end], unit.steps)
             known = [run for run in found if self._is_loaded(run.start.address)]
-            self._runs[index] = known
+            self._runs[index] = known = sorted(known, key=_start)
         return known
 
     def _is_loaded(self, address: int) -> bool:
@@ -257,6 +253,22 @@ def _unit_ranges(data: bytes) -> Iterator[tuple[int, int]]:
             return
         yield at, body + length
         at = body + length
+
+
+def _start(run: Run) -> int:
+    return run.start.address
+
+
+def _improve(
+    best: dict[int, _Found], unit: int, candidates: Iterable[Run], addresses: Sequence[int]
+) -> None:
+    """Take in the rows of some runs of a unit where they count for more than what is known."""
+    for run in candidates:
+        for address, row in run.rows(addresses):
+            found = _Found(run.start.address, unit, run.sequence, row)
+            known = best.get(address)
+            if known is None or found.is_before(known, address):
+                best[address] = found
 
 
 def _path(unit: _Unit, index: int) -> str:

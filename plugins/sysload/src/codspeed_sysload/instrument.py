@@ -20,7 +20,6 @@ from codspeed.model import Direction, Kind, Metric, Reporter
 from codspeed.protocols import Hooks, InstrumentDefaults
 from codspeed_sysload.machine import SYS, Counters, Machine
 from codspeed_sysload.others import Others, during
-from codspeed_sysload.verdict import load, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -117,6 +116,8 @@ class Sysload(InstrumentDefaults):
         if window is None:
             return result
         others = during(self._spans, window.before.at_ns, window.after.at_ns)
+        from codspeed_sysload.verdict import load, warnings  # noqa: PLC0415 - after the run
+
         loaded = load(window.before, window.after)
         taken = {metric.name: metric.value for metric in result.metrics}
         metrics = [each for each in _metrics(loaded, others) if each.name not in taken]

@@ -24,7 +24,6 @@ from codspeed_walltime.descriptor import WalltimeOptions
 from codspeed_walltime.leftovers import keep_jit_names, recent_pids
 from codspeed_walltime.profiler import PIPEDATA, SEPARATE, Choice, Profiler, choose
 from codspeed_walltime.realtime import Realtime
-from codspeed_walltime.results import read_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -234,7 +233,10 @@ class WalltimeExecutor(ExecutorDefaults):
 
     def results(self, part: RunPart) -> Sequence[BenchmarkResult]:
         """Read the integrations' results files; raises ResultsError if one can't be understood."""
-        return read_results(part.folder / "results", usage.read(part.folder))
+        found: Sequence[BenchmarkResult] = _results().read_results(
+            part.folder / "results", usage.read(part.folder)
+        )
+        return found
 
     def profile(self, part: RunPart, uri: str) -> CallTree | None:
         """Return the benchmark's samples by stack; None if there are none.
@@ -292,6 +294,7 @@ class _Switch(Hooks):
             self._watch.refresh()
 
     def released(self) -> None:
+        _results()
         if self._profiler.is_on:
             _folding()
             if self._compat is Compat.CODSPEED:
@@ -325,6 +328,13 @@ def _keep_names(folder: Path, profiler: Profiler, session: Session, since_ns: in
     if profiler.kind != "none":
         pids = profiler.pids or recent_pids(since_ns=since_ns)
         keep_jit_names(folder, pids | session.pids(), since_ns=since_ns)
+
+
+def _results() -> ModuleType:
+    """Return what reads results; see `_folding`."""
+    from codspeed_walltime import results  # noqa: PLC0415 - see above
+
+    return results
 
 
 def _folding() -> ModuleType:
