@@ -100,6 +100,7 @@ console.log(kept);
 
 
 CARGO_CODSPEED: Final = "astral-dev-toolchain-cargo-codspeed==5.0.3"
+CRATE: Final = "client_flame"
 CARGO_TOML: Final = """
 [package]
 name = "client-flame"
@@ -173,8 +174,9 @@ def tree_of(bundles: Path, uri: str) -> CallTree:
 
 
 def totals(tree: CallTree) -> dict[str, float]:
-    """Return what each function cost with all that it called, by its name."""
-    return {row.frame.function: row.total_cost for row in fold.table(tree)}
+    """Return what each function cost with all that it called, by its name without its crate."""
+    rows = fold.table(tree)
+    return {row.frame.function.removeprefix(f"{CRATE}::"): row.total_cost for row in rows}
 
 
 def share(tree: CallTree) -> float:
@@ -249,7 +251,7 @@ def test_tinybench(node_modules: Path, suite: Path, measure: Any, tmp_path: Path
 @pytest.mark.whole_matrix
 @pytest.mark.timeout(1200)  # criterion is compiled
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not on PATH")
-def test_criterion(suite: Path, workshop: Any, measure: Any, tmp_path: Path) -> None:
+def test_criterion(workshop: Any, measure: Any, tmp_path: Path) -> None:
     program = workshop.python("3.11", CARGO_CODSPEED).with_name("cargo-codspeed")
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -267,4 +269,7 @@ def test_criterion(suite: Path, workshop: Any, measure: Any, tmp_path: Path) -> 
     run = measure(built, "walltime", "cargo", "codspeed", "run", PATH=path)
 
     assert run.status == 0, run.log
-    check(tmp_path / "bundles", *run.results)
+    uris = [f"benches/flame.rs::benches::functions::{name}" for name in ("split", "elsewhere")]
+    assert sorted(run.results) == sorted(uris)
+    check(tmp_path / "bundles", *uris)
+    assert shown(tmp_path / "bundles", uris[0])[0] == f"{CRATE}::burn"
