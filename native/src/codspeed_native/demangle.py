@@ -1,7 +1,7 @@
 """Functions of C++ and Rust as their sources name them.
 
-Rust's legacy form (rustc_symbol_mangling, `legacy.rs`) is decoded here; C++'s by libstdc++, which
-is where such programs run. What can't be decoded stays as it is: so does Rust's newer form, `_R`.
+Rust's legacy form (rustc_symbol_mangling, `legacy.rs`) is decoded here, its newer one by `rust_v0`,
+C++'s by libstdc++, which is where such programs run. What can't be decoded stays as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import ctypes
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Final
+
+from codspeed_native import rust_v0
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +30,16 @@ _WORDS: Final = {
     "RP": ")",
     "C": ",",
 }
-# libstdc++ decodes by recursion: longer names could exhaust the stack.
+# Decoders recur: longer names could exhaust libstdc++'s stack.
 _LONGEST: Final = 4_096
 
 
 def demangled(name: str) -> str:
     """Return a name of an object file as the source has it; as it is if it is not mangled."""
-    if not name.startswith("_Z") or len(name) > _LONGEST:
+    if not name.startswith(("_Z", "_R")) or len(name) > _LONGEST:
         return name
+    if name.startswith("_R"):
+        return rust_v0.demangled(name) or name
     found = _RUST.fullmatch(name)
     path = None if found is None else _rust_path(found["path"])
     return path or _decoder()(name) or name
