@@ -151,6 +151,21 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 @pytest.fixture(scope="session")
+def node_modules(workshop: Workshop) -> Path:
+    """Return the folder of what npm installed for the project in Node, or skip."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not on PATH")
+    package = PROJECTS / "node" / "package.json"
+
+    def install(folder: Path) -> None:
+        shutil.copy(package, folder)
+        options = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
+        call("npm", "install", "--silent", *options, cwd=folder)
+
+    return workshop.made("node", package.read_text("utf-8"), install) / "node_modules"
+
+
+@pytest.fixture(scope="session")
 def modes() -> frozenset[str]:
     """Return the modes of the installed executors that this machine supports."""
     listed = json.loads(call(CODSPEED, "plugins", "list", "--json"))["plugins"]

@@ -28,17 +28,10 @@ whole_matrix = pytest.mark.whole_matrix
 
 
 @pytest.fixture
-def node_project(workshop: Any, project: Callable[[str], Path], tmp_path: Path) -> Path:
+def node_project(node_modules: Path, project: Callable[[str], Path], tmp_path: Path) -> Path:
     """Return the project, in a folder with a bad name, with what npm installed."""
-
-    def install(folder: Path) -> None:
-        shutil.copy(PACKAGE, folder)
-        options = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
-        workshop.call("npm", "install", "--silent", *options, cwd=folder)
-
-    installed = workshop.made("node", PACKAGE.read_text("utf-8"), install)
     folder = project("node").rename(tmp_path / 'it\'s a "folder"')
-    (folder / "node_modules").symlink_to(installed / "node_modules")
+    (folder / "node_modules").symlink_to(node_modules)
     return folder
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from codspeed.model import Frame
 from codspeed_native import jit_names as generated
+from codspeed_native.demangle import demangled
 from codspeed_native.elf import ElfError
 from codspeed_native.kernel_symbols import KernelSymbols
 
@@ -95,7 +96,7 @@ class Symbolizer:
             space.images.faults.setdefault(image.name, failure.problem)
             line = None
         location = "" if line is None else f"{_relative(line.file, self._base)}:{line.line}"
-        return self._shared(name, image.name, kind, location)
+        return self._shared(demangled(name), image.name, kind, location)
 
     def _kind(self, module: str) -> str:
         is_interpreter = module in self._interpreters or generated.is_runtime(module)

@@ -24,6 +24,7 @@ Make = Callable[..., Bundle]
 
 MAIN = Frame("main", kind="python", location="/src/suite/bench/a.py")
 READ = Frame("read[x]", kind="python", location="/src/suite/bench/a.py")
+EVAL = Frame("eval", module="/lib/libpython3.so", kind="interpreter")
 COPY = Frame("memcpy", module="/lib/libc.so.6")
 TREE = CallTree("Ir", {(MAIN,): 100, (MAIN, READ): 700, (MAIN, READ, COPY): 195, (MAIN, COPY): 5})
 
@@ -73,6 +74,29 @@ def test_a_short_table_says_how_much_is_left(profiled: Any) -> None:
     shown = _invoke(profiled, "fast", "--limit", "1")
 
     assert shown.splitlines()[-1].split() == ["300", "Ir", "30.0%", "2", "more"]
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ((), "main 2\nmain;memcpy 1\n"),
+        (("--interpreter",), "eval;main;eval;memcpy 1\nmain;eval 2\n"),
+    ],
+)
+def test_what_an_interpreter_does_counts_for_the_function_that_it_runs(
+    options: tuple[str, ...], shown: str, profiled: Any
+) -> None:
+    tree = CallTree("Ir", {(EVAL, MAIN, EVAL, COPY): 1, (MAIN, EVAL): 2})
+    profiled.executors["walltime"] = lambda options: FakeProfiles(options, {"a.py::fast": tree})
+
+    assert _invoke(profiled, "fast", "--folded", *options) == shown
+
+
+def test_an_interpreter_is_shown_where_nothing_that_it_runs_has_a_name(profiled: Any) -> None:
+    tree = CallTree("Ir", {(EVAL, COPY): 1, (EVAL,): 2})
+    profiled.executors["walltime"] = lambda options: FakeProfiles(options, {"a.py::fast": tree})
+
+    assert _invoke(profiled, "fast", "--folded") == "eval 2\neval;memcpy 1\n"
 
 
 def test_the_tree_shows_callers_above_callees(profiled: Any) -> None:

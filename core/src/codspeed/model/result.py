@@ -81,7 +81,8 @@ class Frame:
         function: As the symbol table or interpreter names it.
         module: Path or name of the object file; empty if unknown.
         kind: "native", "interpreter", "python", "javascript", "kernel", "jit", "harness" or
-            another word of the executor's.
+            another word of the executor's. Viewers may leave "interpreter" out where there are
+            "python" or "javascript" frames.
         location: "file:line" where debug information has it, else empty.
     """
 

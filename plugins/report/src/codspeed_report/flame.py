@@ -6,7 +6,7 @@ No I/O here but what an executor does to read a profile.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 
@@ -14,6 +14,7 @@ from codspeed import bundle as bundles
 from codspeed.errors import CodspeedError, UsageError
 from codspeed.model import CallTree, Frame, PartRecord
 from codspeed.orchestrate.slices import profile_of, profiles_of
+from codspeed_native import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from codspeed.protocols import Executor
 
 _SHOWN_CANDIDATES = 12
+# Kinds of functions that an interpreter runs.
+_MANAGED: Final = frozenset({"python", "javascript"})
 
 
 class NoProfileError(CodspeedError):
@@ -153,6 +156,16 @@ def _tree(
     if tree is None:
         return None, without
     return (tree, "") if tree.stacks else (None, empty)
+
+
+def without_interpreter(tree: CallTree) -> CallTree:
+    """Return a tree in which an interpreter's work counts for the functions that it ran.
+
+    Without any such function the tree stays: the interpreter is all there is to see.
+    """
+    if not any(frame.kind in _MANAGED for stack in tree.stacks for frame in stack):
+        return tree
+    return fold.collapse(tree, lambda frame: frame.kind == "interpreter")
 
 
 def nested(tree: CallTree) -> Node:

@@ -37,6 +37,7 @@ class View:
     least_percent: float
     mode: str | None
     of: str
+    has_interpreter: bool
 
 
 def build(app: CommandApp) -> click.Command:
@@ -68,6 +69,12 @@ def build(app: CommandApp) -> click.Command:
         default="",
         help="Which of several profiles: allocated, peak or leaked, of memory.",
     )
+    @click.option(
+        "--interpreter",
+        "has_interpreter",
+        is_flag=True,
+        help="Show the functions of an interpreter, not only those that it runs.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
     @click.option(
         "--folded", "as_folded", is_flag=True, help="Write folded stacks to standard output."
@@ -81,6 +88,7 @@ def build(app: CommandApp) -> click.Command:
         min_percent: float,
         mode: str | None,
         of: str,
+        has_interpreter: bool,
         as_json: bool,
         as_folded: bool,
     ) -> None:
@@ -92,6 +100,7 @@ def build(app: CommandApp) -> click.Command:
             least_percent=min_percent,
             mode=mode,
             of=of,
+            has_interpreter=has_interpreter,
         )
         show(app, uri, run, view)
 
@@ -112,6 +121,8 @@ def show(app: CommandApp, uri: str, run: str | None, view: View) -> None:
     taken = place.reading(app, lambda store: _taken(store, run))
     bundle = bundles.read(taken.path)
     profile = flame.load(bundle, flame.find(bundle, uri, view.mode), app.executor, view.of)
+    if not view.has_interpreter:
+        profile = attrs.evolve(profile, tree=flame.without_interpreter(profile.tree))
     run_id = bundle.manifest.run_id
     if view.as_json:
         app.write(to_json(flame_render.document(profile, run_id)))
