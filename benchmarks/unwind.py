@@ -131,6 +131,7 @@ def _program(program: Program, folder: Path, seconds: float, repeat: int) -> Non
     done = subprocess.run(
         [*_RECORD, "-o", str(path), "--", *words],
         check=True, capture_output=True, text=True, env={**os.environ, **program.env},
+        cwd=folder,  # V8 leaves a log where it stands
     )  # fmt: skip
     begin, end = map(int, done.stdout.split())
     chains = _chains(path)
