@@ -179,7 +179,9 @@ def programs(folder: Path) -> Iterator[Program]:
             yield Program(f"CPython {version}", argv, env, is_generated=bool(env))
     node = shutil.which("node")
     if node:
-        argv = (node, "--perf-basic-prof", str(folder / "work.js"))
+        # As @codspeed/core asks for: else functions have no names before they are compiled.
+        flags = ("--perf-basic-prof", "--interpreted-frames-native-stack")
+        argv = (node, *flags, str(folder / "work.js"))
         yield Program("Node", argv, is_generated=True)
 
 
