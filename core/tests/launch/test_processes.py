@@ -185,7 +185,7 @@ def test_cpu_time_of_a_process_and_of_its_children_that_ended(burner: Burner) ->
     assert alone.blur_ns == 0
     assert child.cpu_ns >= 300_000_000 - child.blur_ns
     assert child.blur_ns == 2 * TICK_NS
-    assert alone.switches > 0
+    assert child.switches > 0  # it waits for the child
 
 
 @pytest.mark.process
