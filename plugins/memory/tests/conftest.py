@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,21 @@ class Recorded:
     def events(self) -> tuple[raw.Event, ...]:
         """All of them, in order of time; by the slow twin."""
         return tuple(raw.merged(self.data, self.clock))
+
+    def blocks_of(self, size: int) -> Counter[str]:
+        """Return how often such blocks were allocated, and how often one of them was freed."""
+        counts: Counter[str] = Counter()
+        live: set[tuple[int, int]] = set()
+        for event in self.events:
+            block = (event.pid, event.address)
+            if event.kind == raw.Kind.MALLOC and event.size == size:
+                counts["allocations"] += 1
+                assert block not in live, "an address looks live twice"
+                live.add(block)
+            elif event.kind == raw.Kind.FREE and block in live:
+                counts["frees"] += 1
+                live.remove(block)
+        return counts
 
 
 def _recorded(

@@ -83,22 +83,6 @@ def test_exactly_these_events(
 # --- Edges ---
 
 
-def own(recorded: Any) -> Counter[str]:
-    """Return how often blocks of SIZE were allocated, and how often such a block was freed."""
-    counts: Counter[str] = Counter()
-    live: set[tuple[int, int]] = set()
-    for event in recorded.events:
-        block = (event.pid, event.address)
-        if event.kind == Kind.MALLOC and event.size == SIZE:
-            counts["allocations"] += 1
-            assert block not in live, "an address looks live twice"
-            live.add(block)
-        elif event.kind == Kind.FREE and block in live:
-            counts["frees"] += 1
-            live.remove(block)
-    return counts
-
-
 EDGES = {
     "vfork": (0, 2),
     "spawn": (0, 2),
@@ -128,7 +112,7 @@ def test_every_allocation_is_seen_once(
     statuses, pairs = zip(*EDGES.values(), strict=True)
     assert (recorded.dropped, recorded.gaps) == (0, ())
     assert recorded.output.split() == [str(status) for status in statuses]
-    assert own(recorded) == {"allocations": sum(pairs), "frees": sum(pairs)}
+    assert recorded.blocks_of(SIZE) == {"allocations": sum(pairs), "frees": sum(pairs)}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,22 +16,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 SIZE = 4242  # SIZE of programs/edges.c
-
-
-def own(recorded: Any) -> Counter[str]:
-    """Return how often blocks of SIZE were allocated, and how often such a block was freed."""
-    counts: Counter[str] = Counter()
-    live: set[tuple[int, int]] = set()
-    for event in recorded.events:
-        block = (event.pid, event.address)
-        if event.kind == Kind.MALLOC and event.size == SIZE:
-            counts["allocations"] += 1
-            assert block not in live, "an address looks live twice"
-            live.add(block)
-        elif event.kind == Kind.FREE and block in live:
-            counts["frees"] += 1
-            live.remove(block)
-    return counts
 
 
 @pytest.mark.parametrize("stack_interval", [0, SIZE])
@@ -66,7 +49,7 @@ def test_every_allocation_is_seen_once(
     recorded = record(program("edges"), name, stack_interval=stack_interval)
 
     assert (recorded.status, recorded.dropped) == (status, 0)
-    assert own(recorded) == {"allocations": pairs, "frees": pairs}
+    assert recorded.blocks_of(SIZE) == {"allocations": pairs, "frees": pairs}
 
 
 def test_constructors_and_destructors_count(
@@ -74,7 +57,7 @@ def test_constructors_and_destructors_count(
 ) -> None:
     recorded = record(program("edges"), "leaf", env={"EARLY": "1"})
 
-    assert own(recorded) == {"allocations": 3, "frees": 3}
+    assert recorded.blocks_of(SIZE) == {"allocations": 3, "frees": 3}
 
 
 @pytest.mark.parametrize("stack_interval", [0, SIZE])
@@ -83,7 +66,7 @@ def test_a_handler_that_allocates_in_the_middle_of_a_record_is_seen(
 ) -> None:
     recorded = record(program("edges"), "signals", stack_interval=stack_interval)
 
-    counts = own(recorded)
+    counts = recorded.blocks_of(SIZE)
     assert (recorded.status, recorded.dropped) == (0, 0)
     assert counts["allocations"] == counts["frees"] > 50_000
 

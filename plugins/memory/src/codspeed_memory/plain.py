@@ -1,7 +1,7 @@
 """Analyse a recording without the C helper: its oracle, and what is left where nothing compiles.
 
 Uprobes need no compiler, so neither must what is made of their events. All of them are in memory
-here, and it takes a hundred times as long. No I/O here.
+here, and it takes thirty times as long.
 """
 
 from __future__ import annotations

@@ -113,11 +113,11 @@ class Sysload(InstrumentDefaults):
         return annotated
 
     def _annotated(self, result: BenchmarkResult, window: _Window | None) -> BenchmarkResult:
+        from codspeed_sysload.verdict import load, warnings  # noqa: PLC0415 - after the run
+
         if window is None:
             return result
         others = during(self._spans, window.before.at_ns, window.after.at_ns)
-        from codspeed_sysload.verdict import load, warnings  # noqa: PLC0415 - after the run
-
         loaded = load(window.before, window.after)
         taken = {metric.name: metric.value for metric in result.metrics}
         metrics = [each for each in _metrics(loaded, others) if each.name not in taken]
